@@ -1,0 +1,111 @@
+// Package glob matches names against the patterns of KEYS, SCAN, PSUBSCRIBE
+// and CONFIG GET: ? for one byte, * for any number, [a-c] and [^a-c] for
+// classes, \ to take the next byte as it is
+// (https://redis.io/docs/latest/commands/keys/).
+package glob
+
+// Match reports whether name matches pattern. It takes time proportional to
+// len(pattern) * len(name) at worst, whatever the number of stars.
+func Match(pattern, name string) bool { return match(pattern, name, false) }
+
+// MatchFold is Match without regard to the case of ASCII letters.
+func MatchFold(pattern, name string) bool { return match(pattern, name, true) }
+
+// match walks both strings once and returns to the last star on a mismatch:
+// an earlier star never needs to be tried again, as the later one can take
+// whatever it would have given up.
+func match(pattern, name string, fold bool) bool {
+	p, n := 0, 0
+	starP, starN := -1, 0
+	for n < len(name) {
+		if p < len(pattern) && pattern[p] == '*' {
+			p++
+			starP, starN = p, n
+			continue
+		}
+		if p < len(pattern) {
+			if width, ok := one(pattern[p:], name[n], fold); ok {
+				p += width
+				n++
+				continue
+			}
+		}
+		if starP < 0 {
+			return false
+		}
+		starN++
+		p, n = starP, starN
+	}
+	for p < len(pattern) && pattern[p] == '*' {
+		p++
+	}
+	return p == len(pattern)
+}
+
+// one matches a single byte against the first element of pattern and returns
+// the element's width.
+func one(pattern string, c byte, fold bool) (width int, ok bool) {
+	switch pattern[0] {
+	case '?':
+		return 1, true
+	case '[':
+		return class(pattern, c, fold)
+	case '\\':
+		if len(pattern) > 1 {
+			return 2, equal(pattern[1], c, fold)
+		}
+	}
+	return 1, equal(pattern[0], c, fold)
+}
+
+// class matches "[...]". As in Redis a class that is not closed ends with the
+// pattern.
+func class(pattern string, c byte, fold bool) (width int, ok bool) {
+	i := 1
+	not := i < len(pattern) && pattern[i] == '^'
+	if not {
+		i++
+	}
+	for ; i < len(pattern) && pattern[i] != ']'; i++ {
+		switch {
+		case pattern[i] == '\\' && i+1 < len(pattern):
+			i++
+			ok = ok || equal(pattern[i], c, fold)
+		case i+2 < len(pattern) && pattern[i+1] == '-':
+			lo, hi := lower(pattern[i], fold), lower(pattern[i+2], fold)
+			if lo > hi {
+				lo, hi = hi, lo
+			}
+			if x := lower(c, fold); lo <= x && x <= hi {
+				ok = true
+			}
+			i += 2
+		default:
+			ok = ok || equal(pattern[i], c, fold)
+		}
+	}
+	if i < len(pattern) {
+		i++ // the closing bracket
+	}
+	return i, ok != not
+}
+
+func equal(a, b byte, fold bool) bool { return lower(a, fold) == lower(b, fold) }
+
+func lower(c byte, fold bool) byte {
+	if fold && 'A' <= c && c <= 'Z' {
+		return c + 'a' - 'A'
+	}
+	return c
+}
+
+// HasMeta reports whether pattern can match anything but itself.
+func HasMeta(pattern string) bool {
+	for i := 0; i < len(pattern); i++ {
+		switch pattern[i] {
+		case '*', '?', '[', '\\':
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,360 @@
+package resp
+
+import (
+	"math"
+	"strconv"
+
+	"github.com/tidwall/redcon"
+)
+
+// sharedFrameBytesMin is the size from which a frame that goes to several
+// receivers is referred to instead of copied.
+const sharedFrameBytesMin = 1 << 10
+
+// Buffer collects replies in the order in which they leave. The zero value is
+// an empty buffer that speaks RESP2.
+//
+// Its bytes are a list of segments, so that a message for a thousand
+// subscribers is in memory once ([Buffer.Frame]).
+type Buffer struct {
+	// Proto is the RESP version, 2 or 3 (0 means 2).
+	Proto int
+
+	// Flush, when set, takes the bytes written so far whenever more than
+	// FlushBytes have come together: a reply that is larger than memory
+	// streams through a small buffer. While a length is open
+	// ([Buffer.ArrayLater]) nothing is flushed.
+	Flush      func([]byte)
+	FlushBytes int
+
+	segs    [][]byte // complete segments, not to be written to any more
+	segSize int      // bytes in segs
+	cur     []byte   // the segment that is being written
+	open    int      // lengths not yet set
+}
+
+// Mark is a position in a Buffer to which it can be cut back.
+type Mark struct{ segs, segSize, cur int }
+
+// Len returns the number of bytes in the buffer.
+func (b *Buffer) Len() int { return b.segSize + len(b.cur) }
+
+// Mark returns the current end of the buffer.
+func (b *Buffer) Mark() Mark { return Mark{len(b.segs), b.segSize, len(b.cur)} }
+
+// Since returns the number of bytes written after m.
+func (b *Buffer) Since(m Mark) int { return b.Len() - m.segSize - m.cur }
+
+// Truncate drops what was written after m.
+func (b *Buffer) Truncate(m Mark) {
+	if len(b.segs) > m.segs {
+		if m.cur > 0 {
+			b.cur = b.segs[m.segs][:m.cur]
+		} else {
+			b.cur = nil
+		}
+		clear(b.segs[m.segs:])
+		b.segs = b.segs[:m.segs]
+	} else {
+		b.cur = b.cur[:m.cur]
+	}
+	b.segSize = m.segSize
+	b.open = 0
+}
+
+// Segments returns the bytes of the buffer in order. They are valid until the
+// buffer is next written to.
+func (b *Buffer) Segments(dst [][]byte) [][]byte {
+	dst = append(dst, b.segs...)
+	if len(b.cur) > 0 {
+		dst = append(dst, b.cur)
+	}
+	return dst
+}
+
+// Bytes returns the content as one slice, for tests and small replies.
+func (b *Buffer) Bytes() []byte {
+	if len(b.segs) == 0 {
+		return b.cur
+	}
+	out := make([]byte, 0, b.Len())
+	for _, s := range b.segs {
+		out = append(out, s...)
+	}
+	return append(out, b.cur...)
+}
+
+// Consume drops the first n bytes: what the socket has taken.
+func (b *Buffer) Consume(n int) {
+	i := 0
+	for i < len(b.segs) && n >= len(b.segs[i]) {
+		n -= len(b.segs[i])
+		b.segSize -= len(b.segs[i])
+		i++
+	}
+	if i > 0 {
+		rest := copy(b.segs, b.segs[i:])
+		clear(b.segs[rest:])
+		b.segs = b.segs[:rest]
+	}
+	if len(b.segs) > 0 {
+		b.segs[0] = b.segs[0][n:]
+		b.segSize -= n
+		return
+	}
+	if n == len(b.cur) {
+		b.cur = b.cur[:0]
+		return
+	}
+	b.cur = b.cur[:copy(b.cur, b.cur[n:])]
+}
+
+// Reset empties the buffer. Memory up to keepBytes is kept for reuse.
+func (b *Buffer) Reset(keepBytes int) {
+	clear(b.segs)
+	b.segs = b.segs[:0]
+	b.segSize = 0
+	b.open = 0
+	if cap(b.cur) > keepBytes {
+		b.cur = nil
+	}
+	b.cur = b.cur[:0]
+}
+
+// Frame appends a complete frame that other buffers may hold as well; it must
+// not change any more.
+func (b *Buffer) Frame(frame []byte) {
+	if len(frame) < sharedFrameBytesMin {
+		b.Raw(frame)
+		return
+	}
+	b.cut()
+	b.segs = append(b.segs, frame)
+	b.segSize += len(frame)
+}
+
+// cut closes the segment that is being written.
+func (b *Buffer) cut() {
+	if len(b.cur) == 0 {
+		return
+	}
+	b.segs = append(b.segs, b.cur)
+	b.segSize += len(b.cur)
+	b.cur = nil
+}
+
+// Raw appends bytes that are a reply already.
+func (b *Buffer) Raw(p []byte) {
+	b.cur = append(b.cur, p...)
+	b.grown()
+}
+
+func (b *Buffer) grown() {
+	if b.Flush != nil && b.open == 0 && len(b.cur) >= b.FlushBytes {
+		b.FlushNow()
+	}
+}
+
+// FlushNow hands everything that is in the buffer to Flush.
+func (b *Buffer) FlushNow() {
+	if b.Flush == nil || b.Len() == 0 {
+		return
+	}
+	b.Flush(b.Bytes())
+	b.Reset(b.FlushBytes * 2)
+}
+
+// OK appends the simple string OK.
+func (b *Buffer) OK() { b.cur = append(b.cur, "+OK\r\n"...) }
+
+// Simple appends a simple string, which must not contain line ends.
+func (b *Buffer) Simple(s string) { b.cur = redcon.AppendString(b.cur, s) }
+
+// Error appends an error reply. Line ends in the text become blanks, as they
+// would otherwise end the reply.
+func (b *Buffer) Error(e Error) {
+	b.cur = append(b.cur, '-')
+	for i := 0; i < len(e); i++ {
+		if c := e[i]; c == '\r' || c == '\n' {
+			b.cur = append(b.cur, ' ')
+		} else {
+			b.cur = append(b.cur, c)
+		}
+	}
+	b.cur = append(b.cur, '\r', '\n')
+}
+
+// Int appends an integer.
+func (b *Buffer) Int(n int64) {
+	switch n {
+	case 0:
+		b.cur = append(b.cur, ":0\r\n"...)
+	case 1:
+		b.cur = append(b.cur, ":1\r\n"...)
+	default:
+		b.cur = redcon.AppendInt(b.cur, n)
+	}
+	b.grown()
+}
+
+// Bulk appends a bulk string.
+func (b *Buffer) Bulk(p []byte) {
+	b.cur = redcon.AppendBulk(b.cur, p)
+	b.grown()
+}
+
+// BulkString appends a bulk string.
+func (b *Buffer) BulkString(s string) {
+	b.cur = redcon.AppendBulkString(b.cur, s)
+	b.grown()
+}
+
+// Array starts an array of n replies.
+func (b *Buffer) Array(n int) { b.cur = redcon.AppendArray(b.cur, n) }
+
+// Map starts a map of n pairs; in RESP2 an array of 2n replies.
+func (b *Buffer) Map(n int) {
+	if b.Proto == 3 {
+		b.header('%', n)
+		return
+	}
+	b.Array(2 * n)
+}
+
+// Set starts a set of n replies; in RESP2 an array.
+func (b *Buffer) Set(n int) {
+	if b.Proto == 3 {
+		b.header('~', n)
+		return
+	}
+	b.Array(n)
+}
+
+// Push starts an out-of-band message of n replies; in RESP2 an array.
+func (b *Buffer) Push(n int) {
+	if b.Proto == 3 {
+		b.header('>', n)
+		return
+	}
+	b.Array(n)
+}
+
+// Null appends the reply for "no such thing"; in RESP2 a null bulk string.
+func (b *Buffer) Null() {
+	if b.Proto == 3 {
+		b.cur = append(b.cur, "_\r\n"...)
+		return
+	}
+	b.cur = append(b.cur, "$-1\r\n"...)
+}
+
+// NullArray appends the reply for "no such list"; in RESP2 a null array.
+func (b *Buffer) NullArray() {
+	if b.Proto == 3 {
+		b.cur = append(b.cur, "_\r\n"...)
+		return
+	}
+	b.cur = append(b.cur, "*-1\r\n"...)
+}
+
+// Double appends a floating point number; in RESP2 a bulk string.
+func (b *Buffer) Double(f float64) {
+	text := FormatDouble(f)
+	if b.Proto == 3 {
+		b.cur = append(b.cur, ',')
+		b.cur = append(b.cur, text...)
+		b.cur = append(b.cur, '\r', '\n')
+		return
+	}
+	b.BulkString(text)
+}
+
+// Bool appends a boolean; in RESP2 the integers 0 and 1.
+func (b *Buffer) Bool(v bool) {
+	switch {
+	case b.Proto == 3 && v:
+		b.cur = append(b.cur, "#t\r\n"...)
+	case b.Proto == 3:
+		b.cur = append(b.cur, "#f\r\n"...)
+	case v:
+		b.Int(1)
+	default:
+		b.Int(0)
+	}
+}
+
+// Verbatim appends text for people to read, with a three-letter format such as
+// "txt"; in RESP2 a bulk string.
+func (b *Buffer) Verbatim(format, text string) {
+	if b.Proto != 3 {
+		b.BulkString(text)
+		return
+	}
+	b.header('=', len(text)+len(format)+1)
+	b.cur = append(b.cur, format...)
+	b.cur = append(b.cur, ':')
+	b.cur = append(b.cur, text...)
+	b.cur = append(b.cur, '\r', '\n')
+	b.grown()
+}
+
+// Later is the place of a length that is not known yet.
+type Later struct {
+	kind byte
+	at   Mark
+}
+
+// ArrayLater starts an array whose length SetLen gives when its items are
+// written.
+func (b *Buffer) ArrayLater() Later { return b.later('*') }
+
+// MapLater starts a map (RESP2: an array) whose number of pairs SetLen gives.
+func (b *Buffer) MapLater() Later { return b.later('%') }
+
+func (b *Buffer) later(kind byte) Later {
+	b.open++
+	return Later{kind, b.Mark()}
+}
+
+// SetLen writes the length of what l started: the replies written since.
+func (b *Buffer) SetLen(l Later, n int) {
+	if len(b.segs) != l.at.segs {
+		panic("resp: a shared frame inside a reply of unknown length")
+	}
+	kind := l.kind
+	if kind == '%' && b.Proto != 3 {
+		kind, n = '*', 2*n
+	}
+	var head [24]byte
+	h := append(head[:0], kind)
+	h = strconv.AppendInt(h, int64(n), 10)
+	h = append(h, '\r', '\n')
+	body := len(b.cur) - l.at.cur
+	b.cur = append(b.cur, h...)
+	copy(b.cur[l.at.cur+len(h):], b.cur[l.at.cur:l.at.cur+body])
+	copy(b.cur[l.at.cur:], h)
+	b.open--
+	b.grown()
+}
+
+func (b *Buffer) header(kind byte, n int) {
+	b.cur = append(b.cur, kind)
+	b.cur = strconv.AppendInt(b.cur, int64(n), 10)
+	b.cur = append(b.cur, '\r', '\n')
+}
+
+// FormatDouble writes f as Redis does: the shortest text that reads back as
+// the same number, no exponent for numbers of ordinary size.
+func FormatDouble(f float64) string {
+	switch {
+	case math.IsInf(f, 1):
+		return "inf"
+	case math.IsInf(f, -1):
+		return "-inf"
+	case math.IsNaN(f):
+		return "nan"
+	case f == math.Trunc(f) && math.Abs(f) < 1e17:
+		return strconv.FormatFloat(f, 'f', -1, 64)
+	}
+	return strconv.FormatFloat(f, 'g', -1, 64)
+}
