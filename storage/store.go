@@ -1,0 +1,403 @@
+package storage
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// Options say how a Store works.
+type Options struct {
+	// FS is the file system; nil means the machine's.
+	FS vfs.FS
+	// Sync says when the log is synced; it can be changed while running
+	// (Store.SetSync).
+	Sync SyncPolicy
+	// CacheBytes bounds the memory of objects (queue heads and the like),
+	// BlockCacheBytes that of sstable blocks; zero means the default.
+	CacheBytes      int
+	BlockCacheBytes int64
+	// Seed makes the hash of keys of a new store unpredictable. An existing
+	// store keeps the seed that it was made with.
+	Seed uint64
+	// Logf takes messages of the storage engine that an operator should see;
+	// nil drops them.
+	Logf func(format string, args ...any)
+}
+
+const (
+	defaultCacheBytes      = 64 << 20
+	defaultBlockCacheBytes = 64 << 20
+	memTableBytes          = 32 << 20
+)
+
+// Store is the keyspace of one data folder. It belongs to one goroutine (the
+// broker's loop), except where a method says otherwise.
+type Store struct {
+	// WantReady, WantTouched and WantEvents are set by the broker when there is
+	// anybody to tell; otherwise units report nothing.
+	WantReady, WantTouched, WantEvents bool
+
+	// Expired counts the keys that ran out, Commits the turns written.
+	Expired int64
+	Commits int64
+
+	db    *pebble.DB
+	log   *logFS
+	turn  *turn
+	cache *cache
+	seed  uint64
+	spare *pebble.Batch
+
+	nextID        uint64 // the next incarnation id
+	reservedID    uint64 // ids below are reserved on disk
+	nextSpace     uint32 // the highest space id in use
+	stateDirty    bool
+	soft          []*Object
+	droppedSpaces []uint32
+	droppedCursor []byte
+	hasGarbage    bool
+	garbageFloor  uint64
+	nextExpiry    int64
+	expiryFloor   int64
+	failed        error
+}
+
+// Errors of Open that tell a person what to do.
+var (
+	ErrLocked  = errors.New("the data folder is in use by another cairn")
+	ErrFormat  = errors.New("the data folder was written by a newer cairn")
+	ErrForeign = errors.New("the data folder holds something that is not cairn's")
+)
+
+// Open opens the store in dir, which is created if need be.
+func Open(dir string, o Options) (*Store, error) {
+	if o.FS == nil {
+		o.FS = vfs.Default
+	}
+	if o.CacheBytes == 0 {
+		o.CacheBytes = defaultCacheBytes
+	}
+	if o.BlockCacheBytes == 0 {
+		o.BlockCacheBytes = defaultBlockCacheBytes
+	}
+	if err := makeDir(o.FS, filepath.Join(dir, storeDir)); err != nil {
+		return nil, err
+	}
+	s := &Store{
+		log:          newLogFS(o.FS, o.Sync),
+		cache:        newCache(o.CacheBytes),
+		nextExpiry:   math.MaxInt64,
+		garbageFloor: math.MaxUint64,
+	}
+	db, err := pebble.Open(filepath.Join(dir, storeDir), pebbleOptions(s.log, o))
+	if err != nil {
+		return nil, openError(err)
+	}
+	s.db = db
+	if err := s.load(o.Seed); err != nil {
+		_ = db.Close() // the first error is the one to tell
+		return nil, err
+	}
+	return s, nil
+}
+
+// storeDir is the folder of Pebble's files within the data folder.
+const storeDir = "store"
+
+// makeDir creates a folder with those above it, and sees to it that they
+// survive a crash: a new name is durable only once the folder that holds it has
+// been synced.
+func makeDir(fs vfs.FS, dir string) error {
+	var made []string
+	for d := dir; ; d = fs.PathDir(d) {
+		if _, err := fs.Stat(d); err == nil || d == fs.PathDir(d) {
+			break
+		}
+		made = append(made, d)
+	}
+	if err := fs.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	for _, d := range made {
+		parent, err := fs.OpenDir(fs.PathDir(d))
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(parent.Sync(), parent.Close()); err != nil {
+			return fmt.Errorf("sync the folder above %s: %w", d, err)
+		}
+	}
+	return nil
+}
+
+func pebbleOptions(fs vfs.FS, o Options) *pebble.Options {
+	options := &pebble.Options{
+		FS:                 fs,
+		FormatMajorVersion: pebble.FormatNewest,
+		CacheSize:          o.BlockCacheBytes,
+		MemTableSize:       memTableBytes,
+		// A queue that is filled and drained writes a lot and reads little:
+		// memtables are better kept than flushed in a hurry.
+		MemTableStopWritesThreshold: 4,
+		L0CompactionThreshold:       4,
+		L0StopWritesThreshold:       24,
+		CompactionConcurrencyRange:  func() (lower, upper int) { return 1, 2 },
+		Logger:                      engineLog{o.Logf},
+	}
+	for i := range options.Levels {
+		options.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+	}
+	return options
+}
+
+func openError(err error) error {
+	var exists *os.PathError
+	switch {
+	case isLocked(err):
+		return ErrLocked
+	case errors.As(err, &exists):
+		return err
+	}
+	return fmt.Errorf("open the store: %w", err)
+}
+
+// engineLog passes on what Pebble says of problems, not its every step.
+type engineLog struct{ logf func(string, ...any) }
+
+func (l engineLog) Infof(string, ...any) {}
+func (l engineLog) Errorf(format string, args ...any) {
+	if l.logf != nil {
+		l.logf("storage engine: "+format, args...)
+	}
+}
+
+// Fatalf is called when Pebble cannot go on (a failed sync of the log). It must
+// not return: rule R5.
+func (l engineLog) Fatalf(format string, args ...any) {
+	panic(FatalError{fmt.Sprintf(format, args...)})
+}
+
+// FatalError is the panic of a storage engine that cannot go on.
+type FatalError struct{ Reason string }
+
+func (e FatalError) Error() string { return "the storage engine cannot go on: " + e.Reason }
+
+// ---- system records --------------------------------------------------------
+
+const (
+	systemFormat = "format"
+	systemSeed   = "seed"
+	systemState  = "state"
+)
+
+// idsReserved is how many incarnation ids are reserved at once, so that not
+// every new key writes the counter.
+const idsReserved = 4096
+
+func (s *Store) newID() uint64 {
+	if s.nextID >= s.reservedID {
+		s.reservedID = s.nextID + idsReserved
+		s.stateDirty = true
+	}
+	s.nextID++
+	return s.nextID - 1
+}
+
+func (s *Store) appendState(dst []byte) []byte {
+	dst = binary.BigEndian.AppendUint64(dst, s.reservedID)
+	dst = binary.BigEndian.AppendUint32(dst, s.nextSpace)
+	for _, sp := range s.turn.dbs {
+		dst = binary.BigEndian.AppendUint32(dst, sp.id)
+	}
+	return dst
+}
+
+func (s *Store) load(seed uint64) error {
+	t := &turn{store: s, reader: s.db}
+	for db := range t.views {
+		t.views[db] = &Tx{turn: t, db: db}
+	}
+	s.turn = t
+	format, err := s.system(systemFormat)
+	if err != nil {
+		return err
+	}
+	if format == nil {
+		return s.initialise(seed)
+	}
+	if v := binary.BigEndian.Uint32(format); v > formatVersion {
+		return fmt.Errorf("%w: format %d, this one knows up to %d", ErrFormat, v, formatVersion)
+	}
+	stored, err := s.system(systemSeed)
+	if err != nil {
+		return err
+	}
+	s.seed = binary.BigEndian.Uint64(stored)
+	state, err := s.system(systemState)
+	if err != nil {
+		return err
+	}
+	if len(state) != 12+4*Databases {
+		return fmt.Errorf("the system record %q has %d bytes", systemState, len(state))
+	}
+	s.reservedID = binary.BigEndian.Uint64(state)
+	s.nextID = s.reservedID
+	s.nextSpace = binary.BigEndian.Uint32(state[8:])
+	for db := range t.dbs {
+		t.dbs[db] = newSpace(binary.BigEndian.Uint32(state[12+4*db:]), db)
+		if err := s.loadCounts(t.dbs[db]); err != nil {
+			return err
+		}
+	}
+	return s.loadSweep()
+}
+
+// initialise makes an empty folder a store.
+func (s *Store) initialise(seed uint64) error {
+	it, err := s.db.NewIter(nil)
+	if err != nil {
+		return err
+	}
+	empty := !it.First()
+	if err := it.Close(); err != nil {
+		return err
+	}
+	if !empty {
+		return ErrForeign
+	}
+	s.seed = seed
+	s.nextID = 1
+	s.nextSpace = Databases
+	for db := range s.turn.dbs {
+		s.turn.dbs[db] = newSpace(uint32(db)+1, db)
+	}
+	s.newID()
+	b := s.db.NewBatch()
+	for name, value := range map[string][]byte{
+		systemFormat: binary.BigEndian.AppendUint32(nil, formatVersion),
+		systemSeed:   binary.BigEndian.AppendUint64(nil, seed),
+		systemState:  s.appendState(nil),
+	} {
+		if err := b.Set(appendSystemKey(nil, name), value, nil); err != nil {
+			return err
+		}
+	}
+	return s.db.Apply(b, pebble.Sync)
+}
+
+func (s *Store) system(name string) ([]byte, error) {
+	value, closer, err := s.db.Get(appendSystemKey(nil, name))
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the system record %q: %w", name, err)
+	}
+	defer closer.Close()
+	return append([]byte(nil), value...), nil
+}
+
+func (s *Store) loadCounts(sp *space) error {
+	value, closer, err := s.db.Get(appendCountKey(nil, sp.id))
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read the number of keys: %w", err)
+	}
+	defer closer.Close()
+	sp.keys = int64(binary.BigEndian.Uint64(value))
+	sp.expiring = int64(binary.BigEndian.Uint64(value[8:]))
+	return nil
+}
+
+// loadSweep finds out what the sweeper had left to do.
+func (s *Store) loadSweep() error {
+	tx := s.turn.views[0]
+	tx.scan(s.db, []byte{kindDropped}, []byte{kindDropped + 1}, false, func(k, _ []byte) bool {
+		s.droppedSpaces = append(s.droppedSpaces, binary.BigEndian.Uint32(k[1:]))
+		return true
+	})
+	tx.scan(s.db, []byte{kindGarbage}, []byte{kindGarbage + 1}, false, func(k, _ []byte) bool {
+		s.garbage(binary.BigEndian.Uint64(k[1:]))
+		return false
+	})
+	tx.scan(s.db, []byte{kindExpiry}, []byte{kindExpiry + 1}, false, func(k, _ []byte) bool {
+		s.nextExpiry, _, _ = parseExpiryKey(k)
+		return false
+	})
+	s.expiryFloor = 0
+	return tx.err
+}
+
+func (s *Store) newBatch() *pebble.Batch {
+	if b := s.spare; b != nil {
+		s.spare = nil
+		b.Reset()
+		return b
+	}
+	return s.db.NewBatch()
+}
+
+// ---- life ------------------------------------------------------------------
+
+// Close writes what is left (soft changes), syncs, and closes the store.
+func (s *Store) Close() error {
+	var err error
+	if s.failed == nil {
+		if len(s.soft) > 0 {
+			err = s.commit(s.turn.views[0])
+		}
+		s.log.policy.Store(int32(SyncAlways))
+		err = errors.Join(err, s.log.SyncNow())
+	}
+	return errors.Join(err, s.db.Close())
+}
+
+// SetSync changes when the log is synced.
+func (s *Store) SetSync(p SyncPolicy) { s.log.policy.Store(int32(p)) }
+
+// SyncNow syncs the log if anything was written since the last sync. It may be
+// called from any goroutine; with SyncEverySecond somebody has to, once a
+// second.
+func (s *Store) SyncNow() error { return s.log.SyncNow() }
+
+// Snapshot returns a read-only transaction of the state between two turns, for
+// use in one other goroutine; release gives its resources back.
+func (s *Store) Snapshot(now time.Time) (tx *Tx, release func()) {
+	snapshot := s.db.NewSnapshot()
+	t := &turn{store: s, reader: snapshot, readOnly: true, seq: 1, now: now, nowMs: now.UnixMilli()}
+	for db, sp := range s.turn.dbs {
+		own := newSpace(sp.id, db)
+		own.keys, own.expiring = sp.keys, sp.expiring
+		t.dbs[db] = own
+		t.views[db] = &Tx{turn: t, db: db}
+	}
+	return t.views[0], func() { _ = snapshot.Close() } // fails only when closed twice
+}
+
+// Metrics returns the storage engine's own figures.
+func (s *Store) Metrics() *pebble.Metrics { return s.db.Metrics() }
+
+// CachedObjects returns how many objects are in memory and their bytes.
+func (s *Store) CachedObjects() (count, bytes int) { return s.cache.count, s.cache.bytes }
+
+// SpaceBytes returns roughly the disk space of an object's records and
+// metadata.
+func (tx *Tx) SpaceBytes(o *Object) uint64 {
+	lo, hi := recordBounds(o.id, nil, nil)
+	n, err := tx.store.db.EstimateDiskUsage(lo, hi)
+	if err != nil {
+		tx.fail("estimate disk usage", err)
+	}
+	return n
+}

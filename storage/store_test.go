@@ -1,0 +1,504 @@
+package storage
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sort"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// blob is a data type for tests: metadata that are a string, records as they
+// come.
+type blob struct{ meta string }
+
+func (b *blob) Flush(*Tx, *Object)           {}
+func (b *blob) AppendMeta(dst []byte) []byte { return append(dst, b.meta...) }
+func (b *blob) MemoryBytes() int             { return len(b.meta) }
+
+const typeBlob = TypeList
+
+func open(t testing.TB, fs vfs.FS, o Options) *Store {
+	t.Helper()
+	o.FS = fs
+	s, err := Open("/data", o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func commit(t testing.TB, s *Store) {
+	t.Helper()
+	if _, err := s.Commit(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func at(ms int64) time.Time { return time.UnixMilli(ms) }
+
+func put(tx *Tx, key, meta string) *Object {
+	o := tx.Lookup([]byte(key))
+	if o == nil {
+		o = tx.Create([]byte(key), typeBlob)
+	}
+	o.State = &blob{meta}
+	tx.Changed(o, "put")
+	return o
+}
+
+func meta(tx *Tx, key string) string {
+	o := tx.Lookup([]byte(key))
+	if o == nil {
+		return ""
+	}
+	if b, ok := o.State.(*blob); ok {
+		return b.meta
+	}
+	return string(o.Meta)
+}
+
+func allKeys(tx *Tx) string {
+	var list []string
+	tx.ScanKeys(0, func(i KeyInfo) bool { list = append(list, string(i.Key)); return true })
+	sort.Strings(list)
+	return strings.Join(list, " ")
+}
+
+// pebbleKeys counts what is really on disk, by kind.
+func pebbleKeys(t *testing.T, s *Store) map[byte]int {
+	t.Helper()
+	it, err := s.db.NewIter(&pebble.IterOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer it.Close()
+	n := make(map[byte]int)
+	for ok := it.First(); ok; ok = it.Next() {
+		n[it.Key()[0]]++
+	}
+	return n
+}
+
+// sweep runs turns until the sweeper has nothing left to do.
+func sweep(t *testing.T, s *Store, now time.Time) {
+	t.Helper()
+	for range 10000 {
+		if due, ok := s.NextSweep(now); !ok || due.After(now) {
+			return
+		}
+		s.Begin(now).Sweep(7)
+		commit(t, s)
+	}
+	t.Fatal("the sweeper does not come to an end")
+}
+
+func TestReopen(t *testing.T) {
+	fs := vfs.NewMem()
+	s := open(t, fs, Options{Seed: 42})
+	tx := s.Begin(at(1))
+	o := put(tx, "a", "1")
+	tx.Put(o, []byte("r1"), []byte("v1"))
+	put(tx.In(5), "b", "2")
+	tx.SetExpiry(o, 5000)
+	commit(t, s)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	s = open(t, fs, Options{Seed: 7})
+	defer s.Close()
+	tx = s.Begin(at(2))
+	if s.seed != 42 {
+		t.Errorf("the seed is %d: not the one of the folder", s.seed)
+	}
+	o = tx.Lookup([]byte("a"))
+	if o == nil || string(o.Meta) != "1" || o.ExpireAt() != 5000 {
+		t.Fatalf("a is %+v", o)
+	}
+	if v, ok := tx.Get(o, []byte("r1")); !ok || string(v) != "v1" {
+		t.Errorf("the record is %q, %v", v, ok)
+	}
+	if tx.Keys() != 1 || tx.In(5).Keys() != 1 || tx.Expiring() != 1 {
+		t.Errorf("%d keys, %d in 5, %d expiring", tx.Keys(), tx.In(5).Keys(), tx.Expiring())
+	}
+	if id := tx.Create([]byte("c"), typeBlob).ID(); id <= o.ID() {
+		t.Errorf("id %d was given out before (%d)", id, o.ID())
+	}
+}
+
+// A turn sees its own writes, before and after they are in the batch only.
+func TestReadYourWrites(t *testing.T) {
+	s := open(t, vfs.NewMem(), Options{})
+	defer s.Close()
+	tx := s.Begin(at(1))
+	o := put(tx, "k", "m")
+	for i := range 10 {
+		tx.Put(o, fmt.Appendf(nil, "%02d", i), []byte{byte(i)})
+	}
+	tx.DeleteOnce(o, []byte("03"))
+	tx.DeleteRange(o, []byte("05"), []byte("08"))
+	read := func() string {
+		var b strings.Builder
+		for sub := range tx.Scan(o, []byte("01"), []byte("09"), false) {
+			b.Write(sub)
+			b.WriteByte(' ')
+		}
+		b.WriteByte('|')
+		for sub := range tx.Scan(o, nil, nil, true) {
+			b.Write(sub)
+			b.WriteByte(' ')
+		}
+		return b.String()
+	}
+	const want = "01 02 04 08 |09 08 04 02 01 00 "
+	if got := read(); got != want {
+		t.Errorf("before the commit: %s", got)
+	}
+	commit(t, s)
+	tx = s.Begin(at(1))
+	if got := read(); got != want {
+		t.Errorf("after the commit: %s", got)
+	}
+	tx.Put(o, []byte("05"), nil)
+	if got := read(); got != "01 02 04 05 08 |09 08 05 04 02 01 00 " {
+		t.Errorf("in the next turn: %s", got)
+	}
+}
+
+// A key that is created anew never sees the old one's records, and those go.
+func TestIncarnations(t *testing.T) {
+	s := open(t, vfs.NewMem(), Options{})
+	defer s.Close()
+	for _, n := range []int{3, pointDeletesMax + 100} {
+		tx := s.Begin(at(1))
+		o := put(tx, "k", "old")
+		for i := range n {
+			tx.Put(o, fmt.Appendf(nil, "%06d", i), []byte("x"))
+		}
+		commit(t, s)
+		tx = s.Begin(at(1))
+		tx.Drop(tx.Lookup([]byte("k")))
+		o = put(tx, "k", "new")
+		tx.Put(o, []byte("mine"), nil)
+		commit(t, s)
+		tx = s.Begin(at(1))
+		for sub := range tx.Scan(o, nil, nil, false) {
+			if string(sub) != "mine" {
+				t.Fatalf("the new key sees %q", sub)
+			}
+		}
+		commit(t, s)
+		sweep(t, s, at(1))
+		if got := pebbleKeys(t, s); got[kindRecord] != 1 || got[kindGarbage] != 0 {
+			t.Errorf("%d records dropped: left on disk %v", n, got)
+		}
+		tx = s.Begin(at(1))
+		tx.Drop(tx.Lookup([]byte("k")))
+		commit(t, s)
+		sweep(t, s, at(1))
+	}
+	if got := pebbleKeys(t, s); got[kindRecord]+got[kindMeta]+got[kindGarbage] != 0 {
+		t.Errorf("left on disk: %v", got)
+	}
+}
+
+func TestFlushAndSwap(t *testing.T) {
+	for _, reopen := range []bool{false, true} {
+		fs := vfs.NewMem()
+		s := open(t, fs, Options{})
+		next := func() *Tx {
+			commit(t, s)
+			if reopen {
+				if err := s.Close(); err != nil {
+					t.Fatal(err)
+				}
+				s = open(t, fs, Options{})
+			}
+			return s.Begin(at(1))
+		}
+		tx := s.Begin(at(1))
+		for i := range 50 {
+			tx.Put(put(tx, fmt.Sprint("a", i), "0"), []byte("r"), nil)
+		}
+		tx.Put(put(tx.In(1), "b", "1"), []byte("r"), nil)
+		tx.SetExpiry(put(tx, "x", ""), 10)
+		tx = next()
+		tx.SwapDB(0, 1)
+		if got := allKeys(tx); got != "b" || tx.In(1).Keys() != 51 {
+			t.Errorf("after SWAPDB: %q, %d", got, tx.In(1).Keys())
+		}
+		tx = next()
+		put(tx.In(1), "unsaved", "")
+		tx.In(1).FlushDB()
+		put(tx.In(1), "fresh", "f")
+		if got := allKeys(tx.In(1)); got != "fresh" || tx.In(1).Keys() != 1 || meta(tx, "b") != "1" {
+			t.Errorf("after FLUSHDB: %q, %d keys, b is %q", got, tx.In(1).Keys(), meta(tx, "b"))
+		}
+		tx = next()
+		commit(t, s)
+		sweep(t, s, at(100))
+		if got := pebbleKeys(t, s); got[kindRecord] != 1 || got[kindMeta] != 2 || got[kindExpiry] != 0 || got[kindDropped] != 0 {
+			t.Errorf("left on disk after FLUSHDB: %v", got)
+		}
+		tx = s.Begin(at(1))
+		put(tx, "unsaved", "")
+		tx.FlushAll()
+		put(tx, "after", "1")
+		tx = next()
+		if got := allKeys(tx); got != "after" || tx.Keys() != 1 || tx.In(1).Keys() != 0 {
+			t.Errorf("after FLUSHALL: %q", got)
+		}
+		commit(t, s)
+		sweep(t, s, at(100))
+		if got := pebbleKeys(t, s); got[kindRecord] != 0 || got[kindMeta] != 1 {
+			t.Errorf("left on disk after FLUSHALL: %v", got)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Everything runs out in its time, whether somebody asks for it or not, and
+// also when it moved in between.
+func TestExpiry(t *testing.T) {
+	fs := vfs.NewMem()
+	s := open(t, fs, Options{})
+	tx := s.Begin(at(1))
+	for i := range 30 {
+		o := put(tx, fmt.Sprint("k", i), "")
+		tx.SetExpiry(o, int64(1000+i))
+	}
+	tx.SetExpiry(tx.Lookup([]byte("k5")), 0)      // stays
+	tx.SetExpiry(tx.Lookup([]byte("k6")), 100000) // later
+	tx.Rename(tx.Lookup([]byte("k7")), tx.In(3), []byte("moved"))
+	tx.Copy(tx.Lookup([]byte("k8")), tx, []byte("copied"))
+	commit(t, s)
+	if due, ok := s.NextSweep(at(1)); !ok || !due.Equal(at(1000)) {
+		t.Errorf("the next sweep is at %v", due)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, fs, Options{})
+	defer s.Close()
+	tx = s.Begin(at(1003))
+	if tx.Lookup([]byte("k3")) != nil || tx.Lookup([]byte("k4")) == nil {
+		t.Error("k3 should have run out at 1003, k4 not")
+	}
+	if tx.Edits() != 0 {
+		t.Error("noticing an expiry counts as an edit of the command")
+	}
+	commit(t, s)
+	sweep(t, s, at(1008))
+	tx = s.Begin(at(1008))
+	if tx.Lookup([]byte("copied")) != nil || tx.In(3).Lookup([]byte("moved")) != nil {
+		t.Error("a copied or a moved key outlived its expiry")
+	}
+	commit(t, s)
+	sweep(t, s, at(5000))
+	tx = s.Begin(at(5000))
+	if got := allKeys(tx); got != "k5 k6" || tx.Keys() != 2 || tx.Expiring() != 1 {
+		t.Errorf("left: %q (%d, %d expiring)", got, tx.Keys(), tx.Expiring())
+	}
+	if due, ok := s.NextSweep(at(5000)); ok && due.Before(at(100000)) && len(pebbleKeys(t, s)) == 0 {
+		t.Errorf("the next sweep is at %v", due)
+	}
+}
+
+// SCAN returns what is there all the time exactly once, also when keys come and
+// go between calls.
+func TestScanKeys(t *testing.T) {
+	s := open(t, vfs.NewMem(), Options{Seed: 3})
+	defer s.Close()
+	rng := rand.New(rand.NewPCG(1, 1))
+	tx := s.Begin(at(1))
+	for i := range 300 {
+		put(tx, fmt.Sprint("stays", i), "")
+		put(tx, fmt.Sprint("goes", i), "")
+	}
+	commit(t, s)
+	seen := make(map[string]int)
+	for cursor, first := uint64(0), true; first || cursor != 0; first = false {
+		tx = s.Begin(at(1))
+		n := 0
+		cursor = tx.ScanKeys(cursor, func(i KeyInfo) bool {
+			seen[string(i.Key)]++
+			n++
+			return n < 10
+		})
+		if o := tx.Lookup(fmt.Appendf(nil, "goes%d", rng.IntN(300))); o != nil {
+			tx.Drop(o)
+		}
+		put(tx, fmt.Sprint("comes", rng.IntN(1000)), "")
+		if rng.IntN(2) == 0 {
+			commit(t, s)
+		}
+	}
+	for i := range 300 {
+		if key := fmt.Sprint("stays", i); seen[key] != 1 {
+			t.Errorf("%s was returned %d times", key, seen[key])
+		}
+	}
+	if tx.ScanKeys(1<<60, func(KeyInfo) bool { t.Error("a key behind the end"); return true }) != 0 {
+		t.Error("a cursor behind the end goes on")
+	}
+}
+
+func TestRandomKey(t *testing.T) {
+	s := open(t, vfs.NewMem(), Options{Seed: 3})
+	defer s.Close()
+	tx := s.Begin(at(1))
+	if tx.RandomKey(7) != nil {
+		t.Error("a key of an empty database")
+	}
+	for i := range 20 {
+		put(tx, fmt.Sprint("k", i), "")
+	}
+	rng := rand.New(rand.NewPCG(1, 1))
+	got := make(map[string]bool)
+	for range 2000 {
+		got[string(tx.RandomKey(rng.Uint64()))] = true
+	}
+	if len(got) < 15 {
+		t.Errorf("only %d of 20 keys ever come up", len(got))
+	}
+}
+
+// The cache keeps to its bound, and what it forgets is read again.
+func TestCacheIsBounded(t *testing.T) {
+	s := open(t, vfs.NewMem(), Options{CacheBytes: 20000})
+	defer s.Close()
+	for i := range 2000 {
+		tx := s.Begin(at(1))
+		put(tx, fmt.Sprint("k", i), fmt.Sprint("v", i))
+		tx.Lookup(fmt.Appendf(nil, "missing%d", i))
+		commit(t, s)
+		if s.cache.bytes > 20000 {
+			t.Fatalf("%d bytes", s.cache.bytes)
+		}
+	}
+	tx := s.Begin(at(1))
+	for i := range 2000 {
+		if got := meta(tx, fmt.Sprint("k", i)); got != fmt.Sprint("v", i) {
+			t.Fatalf("k%d is %q", i, got)
+		}
+	}
+}
+
+// A snapshot is what was there between two turns, whatever happens then.
+func TestSnapshot(t *testing.T) {
+	s := open(t, vfs.NewMem(), Options{})
+	defer s.Close()
+	tx := s.Begin(at(1))
+	tx.Put(put(tx, "k", "1"), []byte("r"), []byte("old"))
+	tx.SetExpiry(put(tx, "x", ""), 50)
+	commit(t, s)
+	snapshot, release := s.Snapshot(at(60))
+	defer release()
+	tx = s.Begin(at(61))
+	tx.Put(put(tx, "k", "2"), []byte("r"), []byte("new"))
+	tx.FlushAll()
+	commit(t, s)
+	o := snapshot.Lookup([]byte("k"))
+	if o == nil || string(o.Meta) != "1" {
+		t.Fatalf("k is %+v", o)
+	}
+	if v, _ := snapshot.Get(o, []byte("r")); string(v) != "old" {
+		t.Errorf("the record is %q", v)
+	}
+	if snapshot.Lookup([]byte("x")) != nil || allKeys(snapshot) != "k" {
+		t.Error("a key that has run out is there")
+	}
+}
+
+// Soft changes are written with the next turn that writes, and at the end.
+func TestSoft(t *testing.T) {
+	fs := vfs.NewMem()
+	s := open(t, fs, Options{CacheBytes: 1})
+	tx := s.Begin(at(1))
+	o := put(tx, "k", "1")
+	commit(t, s)
+	s.Begin(at(2))
+	o = s.turn.views[0].Lookup([]byte("k"))
+	o.State = &blob{"soft"}
+	s.turn.views[0].Soft(o)
+	if wrote, err := s.Commit(); wrote || err != nil {
+		t.Fatalf("a soft change alone wrote: %v %v", wrote, err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, fs, Options{})
+	defer s.Close()
+	if got := meta(s.Begin(at(3)), "k"); got != "soft" {
+		t.Errorf("after a clean end: %q", got)
+	}
+}
+
+// What Commit has said is on disk survives a crash; with everysec it survives
+// at least what was synced.
+func TestCrash(t *testing.T) {
+	fs := vfs.NewCrashableMem()
+	s := open(t, fs, Options{Sync: SyncAlways})
+	tx := s.Begin(at(1))
+	put(tx, "k", "1")
+	commit(t, s)
+	crashed := open(t, fs.CrashClone(vfs.CrashCloneCfg{}), Options{})
+	if got := meta(crashed.Begin(at(1)), "k"); got != "1" {
+		t.Errorf("always: %q after a crash", got)
+	}
+	_ = crashed.Close()
+
+	s.SetSync(SyncEverySecond)
+	put(s.Begin(at(1)), "k", "2")
+	commit(t, s)
+	crashed = open(t, fs.CrashClone(vfs.CrashCloneCfg{}), Options{})
+	if got := meta(crashed.Begin(at(1)), "k"); got != "1" {
+		t.Errorf("everysec: %q after a crash before the sync: the test does not test", got)
+	}
+	_ = crashed.Close()
+	if err := s.SyncNow(); err != nil {
+		t.Fatal(err)
+	}
+	crashed = open(t, fs.CrashClone(vfs.CrashCloneCfg{}), Options{})
+	if got := meta(crashed.Begin(at(1)), "k"); got != "2" {
+		t.Errorf("everysec: %q after a crash behind the sync", got)
+	}
+	_ = crashed.Close()
+	_ = s.Close()
+}
+
+func TestOpenErrors(t *testing.T) {
+	fs := vfs.NewMem()
+	s := open(t, fs, Options{})
+	if _, err := Open("/data", Options{FS: fs}); !errors.Is(err, ErrLocked) {
+		t.Errorf("a second cairn: %v", err)
+	}
+	newer := []byte{0, 0, 0, formatVersion + 1}
+	if err := s.db.Set(appendSystemKey(nil, systemFormat), newer, pebble.Sync); err != nil {
+		t.Fatal(err)
+	}
+	_ = s.Close()
+	if _, err := Open("/data", Options{FS: fs}); !errors.Is(err, ErrFormat) {
+		t.Errorf("a newer format: %v", err)
+	}
+	foreign := vfs.NewMem()
+	db, err := pebble.Open("/data/store", &pebble.Options{FS: foreign})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Set([]byte("hello"), nil, pebble.Sync); err != nil {
+		t.Fatal(err)
+	}
+	_ = db.Close()
+	if _, err := Open("/data", Options{FS: foreign}); !errors.Is(err, ErrForeign) {
+		t.Errorf("somebody else's database: %v", err)
+	}
+}

@@ -1,0 +1,185 @@
+package storage
+
+import (
+	"encoding/binary"
+	"math"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// The sweeper does what nobody waits for, in slices between the commands of
+// clients: it removes keys whose time has come and nobody asked for, and the
+// records of keys that were dropped. It is called by the broker as a unit of
+// its own; it never runs beside anything.
+
+// expiryAdded keeps nextExpiry, the time before which nothing runs out.
+func (s *Store) expiryAdded(at int64) {
+	if at < s.nextExpiry {
+		s.nextExpiry = at
+	}
+	if at < s.expiryFloor {
+		s.expiryFloor = at
+	}
+}
+
+// NextSweep returns when Sweep has something to do: at once when there is
+// garbage, else when the next key runs out; ok is false if there is neither.
+func (s *Store) NextSweep(now time.Time) (at time.Time, ok bool) {
+	if s.hasGarbage || len(s.droppedSpaces) > 0 {
+		return now, true
+	}
+	if s.nextExpiry == math.MaxInt64 {
+		return time.Time{}, false
+	}
+	return time.UnixMilli(s.nextExpiry), true
+}
+
+// Sweep removes up to limit keys that have run out, and about as many records
+// of dropped keys. It has to be the first unit of a turn.
+func (tx *Tx) Sweep(limit int) {
+	if tx.store.nextExpiry <= tx.nowMs {
+		tx.sweepExpired(limit)
+	}
+	if len(tx.store.droppedSpaces) > 0 {
+		tx.sweepSpace(limit)
+	}
+	if tx.store.hasGarbage {
+		tx.sweepGarbage(limit)
+	}
+}
+
+// sweepExpired works from expiryFloor on: records before it have been deleted,
+// and walking over their tombstones again each time is what makes queues on an
+// LSM tree slow.
+func (tx *Tx) sweepExpired(limit int) {
+	s := tx.store
+	bySpace := make(map[uint32]*space, Databases)
+	for _, sp := range tx.dbs {
+		bySpace[sp.id] = sp
+	}
+	type due struct {
+		at    int64
+		space uint32
+		key   string
+	}
+	var list []due
+	next := int64(math.MaxInt64)
+	lo := binary.BigEndian.AppendUint64([]byte{kindExpiry}, uint64(s.expiryFloor))
+	tx.scan(tx.view(tx.batch != nil), lo, []byte{kindExpiry + 1}, false, func(k, _ []byte) bool {
+		at, spaceID, key := parseExpiryKey(k)
+		if at > tx.nowMs || len(list) == limit {
+			next = at
+			return false
+		}
+		list = append(list, due{at, spaceID, string(key)})
+		return true
+	})
+	for _, d := range list {
+		if sp := bySpace[d.space]; sp != nil {
+			if o := tx.In(sp.db).find([]byte(d.key)); o.typ != TypeNone && o.expireAt == d.at {
+				panic("storage: a key outlived its expiry: " + d.key)
+			}
+		}
+		// Usually deleted with the key just now; not if its space was flushed.
+		tx.batchKey(func(k []byte) []byte { return appendExpiryKey(k, d.at, d.space, d.key) }, opDelete)
+	}
+	s.nextExpiry = next
+	s.expiryFloor = min(next, tx.nowMs)
+}
+
+// sweepSpace walks the metadata of a flushed space and makes each key's records
+// garbage. The cursor is in memory only: after a restart the walk begins anew,
+// which does no harm.
+func (tx *Tx) sweepSpace(limit int) {
+	s := tx.store
+	id := s.droppedSpaces[0]
+	prefix := appendMetaPrefix(nil, id)
+	lo := s.droppedCursor
+	if lo == nil {
+		lo = prefix
+	}
+	n := 0
+	var next []byte
+	tx.scan(tx.view(tx.batch != nil), lo, after(prefix), false, func(k, v []byte) bool {
+		if n == limit {
+			next = append([]byte(nil), k...)
+			return false
+		}
+		n++
+		garbage := binary.BigEndian.Uint64(v[2:])
+		tx.batchKey(func(k []byte) []byte { return appendGarbageKey(k, garbage) }, opPut)
+		s.garbage(garbage)
+		return true
+	})
+	s.droppedCursor = next
+	if next == nil {
+		tx.writable()
+		tx.check(tx.batch.DeleteRange(prefix, after(prefix), nil))
+		tx.batchKey(func(k []byte) []byte { return appendCountKey(k, id) }, opDelete)
+		tx.batchKey(func(k []byte) []byte { return appendDroppedKey(k, id) }, opDelete)
+		s.droppedSpaces = s.droppedSpaces[1:]
+	}
+}
+
+// pointDeletesMax is the number of records up to which they are deleted one by
+// one: a range tombstone is cheap to write but makes every read look at it.
+const pointDeletesMax = 256
+
+func (s *Store) garbage(id uint64) {
+	s.hasGarbage = true
+	if id < s.garbageFloor {
+		s.garbageFloor = id
+	}
+}
+
+// sweepGarbage removes the records of dropped incarnations, lowest id first.
+func (tx *Tx) sweepGarbage(limit int) {
+	s := tx.store
+	var ids []uint64
+	more := false
+	view := tx.view(tx.batch != nil)
+	tx.scan(view, appendGarbageKey(nil, s.garbageFloor), []byte{kindGarbage + 1}, false, func(k, _ []byte) bool {
+		if len(ids) == limit {
+			more = true
+			return false
+		}
+		ids = append(ids, binary.BigEndian.Uint64(k[1:]))
+		return true
+	})
+	done := 0
+	for budget := limit; done < len(ids) && budget > 0; done++ {
+		budget -= tx.dropRecords(view, ids[done])
+		tx.batchKey(func(k []byte) []byte { return appendGarbageKey(k, ids[done]) }, opDelete)
+		s.garbageFloor = ids[done] + 1
+	}
+	s.hasGarbage = more || done < len(ids)
+	if !s.hasGarbage {
+		s.garbageFloor = math.MaxUint64
+	}
+}
+
+// dropRecords deletes all records of an incarnation and returns about how much
+// work that was.
+func (tx *Tx) dropRecords(view pebble.Reader, id uint64) (work int) {
+	lo, hi := recordBounds(id, nil, nil)
+	var keys [][]byte
+	many := false
+	tx.scan(view, lo, hi, false, func(k, _ []byte) bool {
+		if len(keys) == pointDeletesMax {
+			many = true
+			return false
+		}
+		keys = append(keys, append([]byte(nil), k...))
+		return true
+	})
+	tx.writable()
+	if many {
+		tx.check(tx.batch.DeleteRange(lo, hi, nil))
+		return pointDeletesMax
+	}
+	for _, k := range keys {
+		tx.check(tx.batch.Delete(k, nil))
+	}
+	return len(keys) + 1
+}
