@@ -89,7 +89,7 @@ func (s *Store) commit(tx *Tx) error {
 	if tx.err != nil {
 		return tx.err
 	}
-	if err := s.db.Apply(tx.batch, pebble.Sync); err != nil {
+	if err := s.apply(tx.batch); err != nil {
 		return fmt.Errorf("commit turn %d: %w", tx.seq, err)
 	}
 	s.Commits++
@@ -102,6 +102,20 @@ func (s *Store) commit(tx *Tx) error {
 		tx.batch = nil
 	}
 	return nil
+}
+
+// apply hands the batch to Pebble, which panics when it cannot write its log.
+func (s *Store) apply(b *pebble.Batch) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			reason, ok := p.(error)
+			if !ok {
+				panic(p)
+			}
+			err = reason
+		}
+	}()
+	return s.db.Apply(b, pebble.Sync)
 }
 
 // flushSoft writes soft changes along with a turn that writes anyway.

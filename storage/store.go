@@ -31,6 +31,9 @@ type Options struct {
 	// Logf takes messages of the storage engine that an operator should see;
 	// nil drops them.
 	Logf func(format string, args ...any)
+	// Fatal is called, from any goroutine, when the storage engine cannot go on:
+	// it has to end the process. Nil panics with a FatalError.
+	Fatal func(reason string)
 }
 
 const (
@@ -151,7 +154,12 @@ func pebbleOptions(fs vfs.FS, o Options) *pebble.Options {
 		L0CompactionThreshold:       4,
 		L0StopWritesThreshold:       24,
 		CompactionConcurrencyRange:  func() (lower, upper int) { return 1, 2 },
-		Logger:                      engineLog{o.Logf},
+		Logger:                      engineLog{o.Logf, o.Fatal},
+	}
+	options.EventListener = &pebble.EventListener{
+		BackgroundError: func(err error) { options.Logger.Errorf("in the background: %v", err) },
+		DiskSlow:        func(i pebble.DiskSlowInfo) { options.Logger.Errorf("%s", i) },
+		WriteStallBegin: func(i pebble.WriteStallBeginInfo) { options.Logger.Errorf("writes wait: %s", i.Reason) },
 	}
 	for i := range options.Levels {
 		options.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
@@ -171,7 +179,10 @@ func openError(err error) error {
 }
 
 // engineLog passes on what Pebble says of problems, not its every step.
-type engineLog struct{ logf func(string, ...any) }
+type engineLog struct {
+	logf  func(string, ...any)
+	fatal func(string)
+}
 
 func (l engineLog) Infof(string, ...any) {}
 func (l engineLog) Errorf(format string, args ...any) {
@@ -180,10 +191,14 @@ func (l engineLog) Errorf(format string, args ...any) {
 	}
 }
 
-// Fatalf is called when Pebble cannot go on (a failed sync of the log). It must
-// not return: rule R5.
+// Fatalf is called when Pebble cannot go on: the log cannot be written or
+// synced, a file is damaged. It must not return (rule R5).
 func (l engineLog) Fatalf(format string, args ...any) {
-	panic(FatalError{fmt.Sprintf(format, args...)})
+	reason := fmt.Sprintf(format, args...)
+	if l.fatal != nil {
+		l.fatal(reason)
+	}
+	panic(FatalError{reason})
 }
 
 // FatalError is the panic of a storage engine that cannot go on.
@@ -359,6 +374,11 @@ func (s *Store) Close() error {
 		}
 		s.log.policy.Store(int32(SyncAlways))
 		err = errors.Join(err, s.log.SyncNow())
+	}
+	if s.failed != nil {
+		// Pebble may hold its locks for ever after a failed commit. What is on
+		// disk stays as it is, and the process ends.
+		return s.failed
 	}
 	return errors.Join(err, s.db.Close())
 }
