@@ -25,6 +25,10 @@ type Options struct {
 	// BlockCacheBytes that of sstable blocks; zero means the default.
 	CacheBytes      int
 	BlockCacheBytes int64
+	// SpareLogBytes, if not zero, is the size of log files that are written full
+	// of zeros before they are used. Syncing a log that is overwritten takes
+	// about half the time of one that grows; see spare.go.
+	SpareLogBytes int64
 	// Seed makes the hash of keys of a new store unpredictable. An existing
 	// store keeps the seed that it was made with.
 	Seed uint64
@@ -95,18 +99,24 @@ func Open(dir string, o Options) (*Store, error) {
 	if err := makeDir(o.FS, filepath.Join(dir, storeDir)); err != nil {
 		return nil, err
 	}
+	spares, err := openSpareLogs(o.FS, filepath.Join(dir, storeDir), o.SpareLogBytes)
+	if err != nil {
+		return nil, err
+	}
 	s := &Store{
-		log:          newLogFS(o.FS, o.Sync),
+		log:          newLogFS(o.FS, o.Sync, spares),
 		cache:        newCache(o.CacheBytes),
 		nextExpiry:   math.MaxInt64,
 		garbageFloor: math.MaxUint64,
 	}
 	db, err := pebble.Open(filepath.Join(dir, storeDir), pebbleOptions(s.log, o))
 	if err != nil {
+		spares.stop()
 		return nil, openError(err)
 	}
 	s.db = db
 	if err := s.load(o.Seed); err != nil {
+		spares.stop()
 		_ = db.Close() // the first error is the one to tell
 		return nil, err
 	}
@@ -368,6 +378,7 @@ func (s *Store) newBatch() *pebble.Batch {
 // Close writes what is left (soft changes), syncs, and closes the store.
 func (s *Store) Close() error {
 	var err error
+	s.log.spares.stop()
 	if s.failed == nil {
 		if len(s.soft) > 0 {
 			err = s.commit(s.turn.views[0])

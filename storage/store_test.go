@@ -445,8 +445,14 @@ func TestSoft(t *testing.T) {
 // What Commit has said is on disk survives a crash; with everysec it survives
 // at least what was synced.
 func TestCrash(t *testing.T) {
+	for _, spare := range []int64{0, 64 << 10} {
+		t.Run(fmt.Sprint("spare=", spare), func(t *testing.T) { testCrash(t, spare) })
+	}
+}
+
+func testCrash(t *testing.T, spare int64) {
 	fs := vfs.NewCrashableMem()
-	s := open(t, fs, Options{Sync: SyncAlways})
+	s := open(t, fs, Options{Sync: SyncAlways, SpareLogBytes: spare})
 	tx := s.Begin(at(1))
 	put(tx, "k", "1")
 	commit(t, s)
@@ -500,5 +506,52 @@ func TestOpenErrors(t *testing.T) {
 	_ = db.Close()
 	if _, err := Open("/data", Options{FS: foreign}); !errors.Is(err, ErrForeign) {
 		t.Errorf("somebody else's database: %v", err)
+	}
+}
+
+// Log files that were written full of zeros beforehand, and outgrown, hold what
+// was committed like any others.
+func TestSpareLogs(t *testing.T) {
+	const size = 4096
+	fs := vfs.NewCrashableMem()
+	rng := rand.New(rand.NewPCG(1, 2))
+	want := make(map[string]string)
+	for round := range 6 {
+		s := open(t, fs, Options{SpareLogBytes: size})
+		tx := s.Begin(at(1))
+		if got := allKeys(tx); len(want) != int(tx.Keys()) {
+			t.Fatalf("round %d: %d keys, want %d: %s", round, tx.Keys(), len(want), got)
+		}
+		for key, value := range want {
+			if got := meta(tx, key); got != value {
+				t.Fatalf("round %d: %s is %q, want %q", round, key, got, value)
+			}
+		}
+		for range rng.IntN(40) {
+			key, value := fmt.Sprint("k", rng.IntN(50)), strings.Repeat("v", rng.IntN(500))+"."
+			put(s.Begin(at(1)), key, value)
+			commit(t, s)
+			want[key] = value
+		}
+		if round%2 == 0 {
+			fs = fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 50, RNG: rng})
+			continue
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	names, err := fs.List("/data/" + storeDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	spares := 0
+	for _, name := range names {
+		if strings.HasPrefix(name, sparePrefix) {
+			spares++
+		}
+	}
+	if spares > sparesKept+1 {
+		t.Errorf("%d spare files pile up: %v", spares, names)
 	}
 }

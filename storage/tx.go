@@ -113,6 +113,9 @@ func (tx *Tx) TakeLookups() (hits, misses int64) {
 // to be trusted, and the process has to end.
 func (tx *Tx) Err() error { return tx.err }
 
+// Fail reports that a data type cannot make sense of a record; see Err.
+func (tx *Tx) Fail(doing string, err error) { tx.fail(doing, err) }
+
 func (tx *Tx) fail(doing string, err error) {
 	if tx.err == nil {
 		tx.err = fmt.Errorf("%s: %w", doing, err)

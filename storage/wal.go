@@ -33,13 +33,14 @@ const (
 type logFS struct {
 	vfs.FS
 	policy atomic.Int32 // SyncPolicy
+	spares *spareLogs   // nil: log files start empty
 
 	mu   sync.Mutex
 	open map[*logFile]struct{}
 }
 
-func newLogFS(fs vfs.FS, p SyncPolicy) *logFS {
-	l := &logFS{FS: fs, open: make(map[*logFile]struct{})}
+func newLogFS(fs vfs.FS, p SyncPolicy, spares *spareLogs) *logFS {
+	l := &logFS{FS: fs, spares: spares, open: make(map[*logFile]struct{})}
 	l.policy.Store(int32(p))
 	return l
 }
@@ -48,6 +49,12 @@ func isLogFile(name string) bool { return strings.HasSuffix(name, ".log") }
 
 // Create implements vfs.FS.
 func (l *logFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	if l.spares != nil && isLogFile(name) {
+		if spare := l.spares.take(); spare != "" {
+			f, err := l.FS.ReuseForWrite(spare, name, c)
+			return l.wrap(name, f, err)
+		}
+	}
 	f, err := l.FS.Create(name, c)
 	return l.wrap(name, f, err)
 }
