@@ -1,0 +1,185 @@
+package config
+
+import (
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/cairnmq/cairn/glob"
+)
+
+// Databases is the number of databases that SELECT can choose from.
+const Databases = 16
+
+// Config holds the values in force, under the names of their directives. It is
+// filled before the broker starts; from then on it belongs to the broker's loop,
+// and whoever needs a value in another goroutine is given a copy.
+type Config struct {
+	Port           int
+	Bind           []string // a leading - tolerates an address that the machine lacks
+	UnixSocket     string   // path; empty: none
+	UnixSocketPerm fs.FileMode
+	TCPBacklog     int
+	TCPKeepAlive   time.Duration // 0: no probes
+	Timeout        time.Duration // idle clients are closed after it; 0: never
+	MaxClients     int
+
+	RequirePass   string // empty: no password
+	ProtectedMode bool
+
+	Dir             string
+	AppendFsync     string // FsyncAlways, FsyncEverySecond or FsyncNo
+	ObjectCacheSize int64  // bytes
+	BlockCacheSize  int64  // bytes
+	Databases       int
+	ShutdownTimeout time.Duration
+
+	ProtoMaxBulkLen        int64 // bytes
+	ClientQueryBufferLimit int64 // bytes
+	OutputLimits           [classes]OutputLimit
+	StreamNodeMaxEntries   int64
+	NotifyKeyspaceEvents   Events
+
+	LogLevel             string // LogDebug … LogNothing
+	LogFile              string // empty: standard output
+	SlowlogLogSlowerThan int64  // microseconds; negative: nothing is logged
+	SlowlogMaxLen        int
+
+	changed []func(name string)
+}
+
+// Values of AppendFsync.
+const (
+	FsyncAlways      = "always"
+	FsyncEverySecond = "everysec"
+	FsyncNo          = "no"
+)
+
+// Values of LogLevel, from most to least.
+const (
+	LogDebug   = "debug"
+	LogVerbose = "verbose"
+	LogNotice  = "notice"
+	LogWarning = "warning"
+	LogNothing = "nothing"
+)
+
+// Class is a kind of client with output limits of its own.
+type Class int
+
+const (
+	ClassNormal Class = iota
+	ClassReplica
+	ClassPubSub
+	classes
+)
+
+// OutputLimit bounds what a client has not yet taken of its replies: at Hard
+// bytes it is closed at once, at Soft bytes after SoftSeconds. 0 is no limit.
+type OutputLimit struct {
+	Hard, Soft  int64
+	SoftSeconds int64
+}
+
+// Pair is a directive's name and its value as text.
+type Pair struct{ Name, Value string }
+
+// New returns the configuration with the default of every directive.
+func New() *Config {
+	c := &Config{Databases: Databases}
+	for i := range table {
+		d := &table[i]
+		if err := d.value(c).set(d.words(d.initial)); err != nil {
+			panic("config: the default of " + d.name + ": " + err.Error())
+		}
+	}
+	return c
+}
+
+// Get returns the directives whose names match the pattern in any case, sorted
+// by name. A pattern that names one directive is answered under the name as it
+// was written.
+func (c *Config) Get(pattern string) []Pair {
+	if !glob.HasMeta(pattern) {
+		if d := find(pattern); d != nil {
+			return []Pair{{pattern, d.value(c).String()}}
+		}
+		return nil
+	}
+	var pairs []Pair
+	for i := range table {
+		if d := &table[i]; glob.MatchFold(pattern, d.name) {
+			pairs = append(pairs, Pair{d.name, d.value(c).String()})
+		}
+	}
+	slices.SortFunc(pairs, func(a, b Pair) int { return strings.Compare(a.Name, b.Name) })
+	return pairs
+}
+
+// Set changes directives while the broker runs: all of the pairs, or none when
+// it returns an error, which is a *SetError then.
+func (c *Config) Set(pairs []Pair) error {
+	chosen := make([]*directive, 0, len(pairs))
+	for _, p := range pairs {
+		d := find(p.Name)
+		switch {
+		case d == nil:
+			return &SetError{Name: p.Name, Kind: UnknownDirective}
+		case d.flags&mutable == 0:
+			return &SetError{Name: p.Name, Kind: ImmutableDirective}
+		case slices.Contains(chosen, d):
+			return &SetError{Name: p.Name, Kind: DuplicateDirective}
+		}
+		chosen = append(chosen, d)
+	}
+	next := *c
+	for i, d := range chosen {
+		if err := d.value(&next).set(d.words(pairs[i].Value)); err != nil {
+			return &SetError{Name: d.name, Kind: BadValue, Reason: err.Error()}
+		}
+	}
+	*c = next
+	for _, d := range chosen {
+		for _, f := range c.changed {
+			f(d.name)
+		}
+	}
+	return nil
+}
+
+// OnChange has f called after each successful Set, once for each directive that
+// was set. It must not call Set.
+func (c *Config) OnChange(f func(name string)) { c.changed = append(c.changed, f) }
+
+// Kind says what is wrong with a pair given to Set.
+type Kind int
+
+const (
+	UnknownDirective Kind = iota
+	ImmutableDirective
+	DuplicateDirective
+	BadValue
+)
+
+// SetError is the first thing wrong with the pairs given to Set.
+type SetError struct {
+	Name   string
+	Kind   Kind
+	Reason string // why the value is bad, when Kind is BadValue
+}
+
+// Error returns Redis' words, without the code ERR.
+func (e *SetError) Error() string {
+	reason := e.Reason
+	switch e.Kind {
+	case UnknownDirective:
+		return fmt.Sprintf("Unknown option or number of arguments for CONFIG SET - '%s'", e.Name)
+	case ImmutableDirective:
+		reason = "can't set immutable config"
+	case DuplicateDirective:
+		reason = "duplicate parameter"
+	}
+	return fmt.Sprintf("CONFIG SET failed (possibly related to argument '%s') - %s", e.Name, reason)
+}

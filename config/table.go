@@ -1,0 +1,198 @@
+package config
+
+import "strings"
+
+// directive is one entry of the table: all that is said about it outside the
+// code that it steers.
+type directive struct {
+	name    string
+	group   string
+	initial string // the default, as a configuration file would have it
+	flags   flags
+	help    string
+	value   func(*Config) value
+}
+
+type flags uint8
+
+const (
+	mutable flags = 1 << iota // CONFIG SET may change it
+	many                      // takes several words
+)
+
+// The groups, in the order in which they are shown.
+var groups = []string{network, security, data, limits, logging}
+
+const (
+	network  = "Network"
+	security = "Security"
+	data     = "Data"
+	limits   = "Limits"
+	logging  = "Log"
+)
+
+const (
+	secondsMax      = 1<<31 - 1
+	bytesMax        = 1<<63 - 1
+	clientBytesMin  = 1 << 20 // Redis' least bound for what a client may send
+	cacheBytesMin   = 1 << 20
+	clientsMax      = 1<<32 - 1
+	fsyncDefault    = FsyncAlways
+	loglevelDefault = LogNotice
+)
+
+var table = []directive{
+	{
+		name: "port", group: network, initial: "6379",
+		help:  "TCP port; 0 listens on the unix socket only.",
+		value: func(c *Config) value { return integer[int]{&c.Port, 0, 65535} },
+	}, {
+		name: "bind", group: network, initial: "127.0.0.1 -::1", flags: many,
+		help:  "Addresses to listen on. * is every IPv4 address, ::* every IPv6 address; - in front tolerates an address that the machine does not have.",
+		value: func(c *Config) value { return list{&c.Bind, "address"} },
+	}, {
+		name: "unixsocket", group: network,
+		help:  "Path of a unix socket to listen on as well; empty for none.",
+		value: func(c *Config) value { return text{&c.UnixSocket, "path"} },
+	}, {
+		name: "unixsocketperm", group: network, initial: "0",
+		help:  "Permission bits of the unix socket, in octal (700); 0 leaves them to the umask.",
+		value: func(c *Config) value { return permission{&c.UnixSocketPerm} },
+	}, {
+		name: "tcp-backlog", group: network, initial: "511",
+		help:  "Connections that may wait to be accepted; the system's own limit (somaxconn) applies as well.",
+		value: func(c *Config) value { return integer[int]{&c.TCPBacklog, 0, secondsMax} },
+	}, {
+		name: "tcp-keepalive", group: network, initial: "300", flags: mutable,
+		help:  "Silence after which a connection is probed, so that a dead peer is noticed; 0 never probes. Applies to new connections.",
+		value: func(c *Config) value { return seconds{&c.TCPKeepAlive} },
+	}, {
+		name: "timeout", group: network, initial: "0", flags: mutable,
+		help:  "Silence after which a client is closed, unless it waits for a key or is subscribed; 0 never closes.",
+		value: func(c *Config) value { return seconds{&c.Timeout} },
+	}, {
+		name: "maxclients", group: network, initial: "10000", flags: mutable,
+		help:  "Connections at the same time; one more is refused with an error. Lowered at start if the system's limit of open files demands it.",
+		value: func(c *Config) value { return integer[int]{&c.MaxClients, 1, clientsMax} },
+	},
+
+	{
+		name: "requirepass", group: security, flags: mutable,
+		help:  "Password that clients must give with AUTH or HELLO; empty for none.",
+		value: func(c *Config) value { return text{&c.RequirePass, "password"} },
+	}, {
+		name: "protected-mode", group: security, initial: "yes", flags: mutable,
+		help:  "While there is no password, refuse clients that do not come from this machine.",
+		value: func(c *Config) value { return boolean{&c.ProtectedMode} },
+	},
+
+	{
+		name: "dir", group: data, initial: "./data",
+		help:  "The data folder. It is made if need be, and belongs to one cairn at a time.",
+		value: func(c *Config) value { return text{&c.Dir, "path"} },
+	}, {
+		name: "appendfsync", group: data, initial: fsyncDefault, flags: mutable,
+		help: "When a write is safe on disk: always before its reply; everysec within a second; no when the system sees fit. It is always safe from the end of the process.",
+		value: func(c *Config) value {
+			return choice{&c.AppendFsync, []string{FsyncEverySecond, FsyncAlways, FsyncNo}}
+		},
+	}, {
+		name: "appendonly", group: data, initial: "yes", flags: mutable,
+		help:  "Always yes: every write goes to the log.",
+		value: func(*Config) value { return fixed{"yes", "cairn keeps everything on disk"} },
+	}, {
+		name: "save", group: data, flags: mutable,
+		help:  "Always empty: there are no snapshots to schedule, the data folder is up to date at any time.",
+		value: func(*Config) value { return fixed{"", "cairn has no snapshots to schedule"} },
+	}, {
+		name: "databases", group: data, initial: "16",
+		help:  "Always 16.",
+		value: func(*Config) value { return fixed{"16", "cairn has 16 databases"} },
+	}, {
+		name: "maxmemory", group: data, initial: "0", flags: mutable,
+		help: "Always 0: data are on disk, memory holds the caches below.",
+		value: func(*Config) value {
+			return fixed{"0", "data are on disk; see object-cache-size and block-cache-size"}
+		},
+	}, {
+		name: "maxmemory-policy", group: data, initial: "noeviction", flags: mutable,
+		help:  "Always noeviction: no message is ever dropped to make room.",
+		value: func(*Config) value { return fixed{"noeviction", "cairn never drops a message to make room"} },
+	}, {
+		name: "object-cache-size", group: data, initial: "64mb",
+		help:  "Memory for keys in use: heads of queues, ends of streams, consumer groups.",
+		value: func(c *Config) value { return memory{&c.ObjectCacheSize, cacheBytesMin, bytesMax} },
+	}, {
+		name: "block-cache-size", group: data, initial: "64mb",
+		help:  "Memory for blocks read from disk.",
+		value: func(c *Config) value { return memory{&c.BlockCacheSize, cacheBytesMin, bytesMax} },
+	}, {
+		name: "shutdown-timeout", group: data, initial: "10", flags: mutable,
+		help:  "How long clients have to take their last replies when the broker ends.",
+		value: func(c *Config) value { return seconds{&c.ShutdownTimeout} },
+	},
+
+	{
+		name: "proto-max-bulk-len", group: limits, initial: "512mb", flags: mutable,
+		help:  "Length of one argument of a command, and so of one message.",
+		value: func(c *Config) value { return memory{&c.ProtoMaxBulkLen, clientBytesMin, bytesMax} },
+	}, {
+		name: "client-query-buffer-limit", group: limits, initial: "1gb", flags: mutable,
+		help:  "What a client may have sent of a command that is not complete; at more it is closed.",
+		value: func(c *Config) value { return memory{&c.ClientQueryBufferLimit, clientBytesMin, bytesMax} },
+	}, {
+		name: "client-output-buffer-limit", group: limits, flags: mutable | many,
+		initial: "normal 0 0 0 replica 256mb 64mb 60 pubsub 32mb 8mb 60",
+		help:    "Replies and messages that a client has not taken: class, bytes at which it is closed at once, bytes at which it is closed after so many seconds. Classes that are not named keep their limits.",
+		value:   func(c *Config) value { return outputLimits{&c.OutputLimits} },
+	}, {
+		name: "stream-node-max-entries", group: limits, initial: "100", flags: mutable,
+		help:  "Trimming with ~ removes at most 100 times as many entries at once, unless LIMIT says otherwise; 0 for no limit.",
+		value: func(c *Config) value { return integer[int64]{&c.StreamNodeMaxEntries, 0, bytesMax} },
+	},
+
+	{
+		name: "loglevel", group: logging, initial: loglevelDefault, flags: mutable,
+		help: "What is logged: debug, verbose, notice, warning, or nothing at all.",
+		value: func(c *Config) value {
+			return choice{&c.LogLevel, []string{LogDebug, LogVerbose, LogNotice, LogWarning, LogNothing}}
+		},
+	}, {
+		name: "logfile", group: logging,
+		help:  "Path of the log; empty for standard output.",
+		value: func(c *Config) value { return text{&c.LogFile, "path"} },
+	}, {
+		name: "slowlog-log-slower-than", group: logging, initial: "10000", flags: mutable,
+		help:  "Microseconds from which a command is kept in SLOWLOG; 0 keeps all, -1 none.",
+		value: func(c *Config) value { return integer[int64]{&c.SlowlogLogSlowerThan, -1, bytesMax} },
+	}, {
+		name: "notify-keyspace-events", group: data, flags: mutable,
+		help:  "Classes of keyspace events to publish, a letter for each: K and E for the channels, g l t x m n for the events, A for all but m and n; empty for none.",
+		value: func(c *Config) value { return events{&c.NotifyKeyspaceEvents} },
+	}, {
+		name: "slowlog-max-len", group: logging, initial: "128", flags: mutable,
+		help:  "Commands that SLOWLOG keeps.",
+		value: func(c *Config) value { return integer[int]{&c.SlowlogMaxLen, 0, bytesMax} },
+	},
+}
+
+// find returns the directive of a name in any case, or nil.
+func find(name string) *directive {
+	for i := range table {
+		if strings.EqualFold(table[i].name, name) {
+			return &table[i]
+		}
+	}
+	return nil
+}
+
+// words splits a value given as one text the way that CONFIG SET does.
+func (d *directive) words(text string) []string {
+	switch {
+	case d.flags&many == 0:
+		return []string{text}
+	case text == "":
+		return nil
+	}
+	return strings.Split(text, " ")
+}
