@@ -121,12 +121,7 @@ func (l List) Push(end End, elements ...[]byte) {
 	for _, e := range elements {
 		l.push(end, append([]byte(nil), e...))
 	}
-	l.tx.MarkReady(l.o)
-	if end == Left {
-		l.tx.Changed(l.o, "lpush")
-	} else {
-		l.tx.Changed(l.o, "rpush")
-	}
+	l.pushed(end)
 }
 
 // push adds one element, which the list keeps.
@@ -210,22 +205,39 @@ func (l List) PopOne(end End) []byte {
 	return e
 }
 
-// Rotate moves an element from one end of a list that is not empty to an end of
-// the same list.
-func (l List) Rotate(from, to End) []byte {
-	e := l.pop(from)
-	l.push(to, e)
-	for i, end := range []End{from, to} {
-		word := [2]string{"pop", "push"}[i]
-		if end == Left {
-			word = "l" + word
-		} else {
-			word = "r" + word
-		}
-		l.tx.Changed(l.o, word)
+// MoveTo moves an element from an end of a list that is not empty to an end of
+// the list at another key, or of the same list, and returns it. If there is
+// another type at that key nothing happens and it returns storage.ErrWrongType.
+func (l List) MoveTo(from End, key []byte, to End) ([]byte, error) {
+	if string(key) == l.o.Key {
+		// Not by way of an empty list: the key must keep its expiry.
+		e := l.pop(from)
+		l.push(to, e)
+		l.pushed(to)
+		l.popped(from)
+		return e, nil
 	}
+	if _, _, err := Open(l.tx, key); err != nil {
+		return nil, err
+	}
+	e := l.pop(from)
+	dst, err := OpenOrCreate(l.tx, key)
+	if err != nil {
+		return nil, err
+	}
+	dst.push(to, e)
+	dst.pushed(to)
+	l.popped(from)
+	return e, nil
+}
+
+func (l List) pushed(end End) {
 	l.tx.MarkReady(l.o)
-	return e
+	if end == Left {
+		l.tx.Changed(l.o, "lpush")
+	} else {
+		l.tx.Changed(l.o, "rpush")
+	}
 }
 
 func (l List) popped(end End) {

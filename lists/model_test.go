@@ -150,21 +150,26 @@ func (w *world) step() {
 				w.fail("removed %d, want %d", got, want)
 			}
 		}
-	case op < 86: // rotate
+	case op < 86: // move
 		if l, ok := w.list(key); ok {
 			from, to := End(w.rng.IntN(2) == 0), End(w.rng.IntN(2) == 0)
-			w.logf("rotate %s %v %v", key, from, to)
-			l.Rotate(from, to)
+			dst := fmt.Sprintf("k%d", w.rng.IntN(3))
+			w.logf("move %s %v %s %v", key, from, dst, to)
 			var e string
 			if from == Left {
 				e, m = m[0], m[1:]
 			} else {
 				e, m = m[n-1], m[:n-1]
 			}
+			w.model[key] = m
 			if to == Left {
-				m = slices.Insert(slices.Clone(m), 0, e)
+				w.model[dst] = slices.Insert(slices.Clone(w.model[dst]), 0, e)
 			} else {
-				m = append(slices.Clone(m), e)
+				w.model[dst] = append(slices.Clone(w.model[dst]), e)
+			}
+			m = w.model[key]
+			if got, err := l.MoveTo(from, []byte(dst), to); err != nil || string(got) != e {
+				w.fail("moved %q, %v, want %q", got, err, e)
 			}
 		}
 	case op < 88: // drop

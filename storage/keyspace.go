@@ -52,6 +52,7 @@ func (tx *Tx) Rename(o *Object, to *Tx, key []byte) *Object {
 	tx.markDirty(dst)
 	tx.touch(dst)
 	tx.MarkReady(dst)
+	tx.Event(dst, TypeNone, "new")
 
 	o.typ = TypeNone
 	o.State, o.Meta = nil, nil
@@ -70,14 +71,14 @@ func (tx *Tx) Copy(o *Object, to *Tx, key []byte) *Object {
 	tx.flush(o)
 	meta := o.appendMeta(nil)
 	dst := to.Create(key, o.typ)
-	id := dst.id
+	id, onDisk := dst.id, dst.onDisk
 	for sub, value := range tx.Scan(o, nil, nil, false) {
 		tx.Put(dst, sub, value)
 	}
 	if err := dst.decodeMeta(meta); err != nil {
 		panic("storage: metadata do not survive a round trip: " + err.Error())
 	}
-	dst.id, dst.onDisk = id, false
+	dst.id, dst.onDisk = id, onDisk // a key dropped in this turn is still there
 	expireAt := dst.expireAt
 	dst.expireAt = 0
 	if expireAt != 0 {

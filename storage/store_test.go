@@ -418,6 +418,24 @@ func TestSnapshot(t *testing.T) {
 	}
 }
 
+// A copy onto a key that was dropped in the same turn, dropped again, leaves
+// nothing behind on disk.
+func TestCopyOntoADroppedKey(t *testing.T) {
+	s := open(t, vfs.NewMem(), Options{CacheBytes: 1})
+	defer s.Close()
+	tx := s.Begin(at(1))
+	put(tx, "src", "1")
+	put(tx, "dst", "2")
+	commit(t, s)
+	tx = s.Begin(at(1))
+	tx.Drop(tx.Lookup([]byte("dst")))
+	tx.Drop(tx.Copy(tx.Lookup([]byte("src")), tx, []byte("dst")))
+	commit(t, s)
+	if got := meta(s.Begin(at(1)), "dst"); got != "" {
+		t.Errorf("dst is %q", got)
+	}
+}
+
 // Soft changes are written with the next turn that writes, and at the end.
 func TestSoft(t *testing.T) {
 	fs := vfs.NewMem()

@@ -44,8 +44,10 @@ type turn struct {
 	seq   uint64 // of the turn
 	now   time.Time
 	nowMs int64
-	// NoTouch is set while a command runs that does not count as a use of keys.
-	NoTouch bool
+	// NoTouch is set while a command runs that does not count as a use of keys,
+	// ReportMisses while look-ups of keys that do not exist are events.
+	NoTouch      bool
+	ReportMisses bool
 
 	dirty   []*Object
 	used    []*Object
@@ -141,6 +143,9 @@ func (tx *Tx) Lookup(key []byte) *Object {
 	o := tx.find(key)
 	if o.typ == TypeNone {
 		tx.misses++
+		if tx.ReportMisses {
+			tx.Event(o, TypeNone, "keymiss")
+		}
 		return nil
 	}
 	tx.hits++
@@ -222,6 +227,7 @@ func (tx *Tx) Create(key []byte, t Type) *Object {
 	o.space.keys++
 	o.space.dirty = true
 	tx.markDirty(o)
+	tx.Event(o, TypeNone, "new")
 	return o
 }
 
@@ -272,10 +278,16 @@ func (tx *Tx) expire(o *Object) {
 // the end of the turn, whoever watches the key learns of it, and event goes to
 // those who listen for keyspace events of the object's type ("" for none).
 func (tx *Tx) Changed(o *Object, event string) {
+	tx.touch(o)
+	tx.ChangedQuietly(o, event)
+}
+
+// ChangedQuietly is Changed for what does not count as a change of the key to
+// those who watch it: in Redis all that concerns a stream's groups, and XSETID.
+func (tx *Tx) ChangedQuietly(o *Object, event string) {
 	tx.writable()
 	tx.edits++
 	tx.markDirty(o)
-	tx.touch(o)
 	if event != "" {
 		tx.Event(o, o.typ, event)
 	}
