@@ -1,0 +1,155 @@
+package streams
+
+// Claim says how pending entries change hands.
+type Claim struct {
+	// IdleMin is how long ago, in ms, an entry must have been delivered; 0: at
+	// any time.
+	IdleMin int64
+	// Time is the delivery time that the entries get.
+	Time int64
+	// Retries, when it is not negative, is set as the number of deliveries;
+	// otherwise the claim counts as one more, unless JustID is set.
+	Retries int64
+	JustID  bool
+	// Force claims entries as well that are not pending.
+	Force bool
+	// LastID moves the group on to an ID, if it is not there yet.
+	LastID ID
+}
+
+// Claimed is an entry that changed hands. The entry itself is there unless just
+// the ID was asked for.
+type Claimed struct {
+	ID    ID
+	Entry Entry
+}
+
+// Claim gives pending entries to the consumer of that name, which is made when
+// there is one to give. Those that were deleted from the stream are no longer
+// pending then.
+func (g *Group) Claim(name []byte, ids []ID, o Claim) (claimed []Claimed) {
+	s := g.s
+	changed := false
+	if g.last.Less(o.LastID) {
+		g.last = o.LastID
+		g.move()
+		changed = true
+	}
+	now := s.tx.NowMillis()
+	for _, id := range ids {
+		p, pending := g.lookup(id)
+		entry, there := g.claimable(id, pending, o)
+		switch {
+		case !there && pending:
+			g.remove(id)
+			changed = true
+			continue
+		case !there:
+			continue
+		case !pending:
+			p = Pending{ID: id, Deliveries: 1}
+		case o.IdleMin > 0 && now-p.Time < o.IdleMin:
+			continue
+		}
+		o.take(&p, g.claims(name))
+		g.put(p)
+		changed = true
+		claimed = append(claimed, Claimed{id, entry})
+	}
+	if changed {
+		s.tx.ChangedQuietly(s.o, "")
+	}
+	return claimed
+}
+
+// claimable returns the entry id, if it can be claimed.
+func (g *Group) claimable(id ID, pending bool, o Claim) (e Entry, ok bool) {
+	switch {
+	case !pending && !o.Force:
+		return Entry{}, false
+	case pending && o.JustID:
+		return Entry{}, g.s.has(id)
+	}
+	return g.s.Get(id)
+}
+
+// claims returns the consumer of that name as one that just got something.
+func (g *Group) claims(name []byte) *Consumer {
+	c := g.See(name)
+	g.active(c)
+	return c
+}
+
+// take makes p the consumer's.
+func (o *Claim) take(p *Pending, c *Consumer) {
+	p.consumer = c.number
+	p.Time = o.Time
+	switch {
+	case o.Retries >= 0:
+		p.Deliveries = uint64(o.Retries)
+	case !o.JustID:
+		p.Deliveries++
+	}
+}
+
+// autoClaimTries is how many pending entries are looked at for each that may
+// be claimed.
+const autoClaimTries = 10
+
+// AutoClaim gives up to count pending entries from start on, which were
+// delivered long enough ago, to the consumer of that name. It returns the ID
+// where the next call should start, 0-0 when it came to the end, and the IDs
+// of entries that were deleted from the stream and therefore are no longer
+// pending. They count as well.
+func (g *Group) AutoClaim(name []byte, start ID, count int64, o Claim) (next ID, claimed []Claimed, deleted []ID) {
+	s := g.s
+	now := s.tx.NowMillis()
+	tries := count * autoClaimTries
+	behind, atEnd := start, false
+	// A page with nothing old enough need not be read, if nothing in it can have
+	// been deleted from the stream.
+	skip := func(p *page) bool {
+		complete := s.length > 0 && !p.key.Less(s.first) && s.deletedTo.Less(p.key)
+		if o.IdleMin <= 0 || now-p.oldest >= o.IdleMin || !complete || tries < int64(p.count) {
+			return false
+		}
+		tries -= int64(p.count)
+		return true
+	}
+	g.edit(start, nil, skip, func(p *Pending) (done edit) {
+		if tries == 0 || count == 0 {
+			behind, atEnd = p.ID, true
+			return enough
+		}
+		tries--
+		var entry Entry
+		there := false
+		if o.JustID || (o.IdleMin > 0 && now-p.Time < o.IdleMin) {
+			there = s.has(p.ID)
+		} else {
+			entry, there = s.Get(p.ID)
+		}
+		switch {
+		case !there:
+			deleted = append(deleted, p.ID)
+			count--
+			return dropped
+		case o.IdleMin > 0 && now-p.Time < o.IdleMin:
+			return 0
+		}
+		c := g.claims(name)
+		g.counted(p.consumer, -1)
+		o.take(p, c)
+		g.counted(p.consumer, +1)
+		claimed = append(claimed, Claimed{p.ID, entry})
+		count--
+		return written
+	})
+	if len(claimed) > 0 || len(deleted) > 0 {
+		s.tx.ChangedQuietly(s.o, "")
+	}
+	if !atEnd {
+		return ID{}, claimed, deleted
+	}
+	return behind, claimed, deleted
+}

@@ -1,0 +1,281 @@
+package streams
+
+import "math"
+
+// TrimBy is what a trim looks at.
+type TrimBy uint8
+
+const (
+	TrimNone   TrimBy = iota
+	TrimMaxLen        // the number of entries
+	TrimMinID         // their IDs
+)
+
+// Trim says which of the oldest entries are to go.
+type Trim struct {
+	By     TrimBy
+	MaxLen uint64 // how many may stay
+	MinID  ID     // those below go
+	// Approx removes whole macro nodes only, and at most about Limit entries
+	// (0: any number).
+	Approx bool
+	Limit  uint64
+}
+
+// rangeDeleteMin is the number of entries from which a trim writes one range
+// deletion; fewer are better deleted each, as a put and its deletion annihilate
+// each other.
+const rangeDeleteMin = 1 << 10
+
+// Trim removes old entries and returns how many.
+func (s *Stream) Trim(t Trim) uint64 {
+	before := s.length
+	switch {
+	case s.length == 0:
+	case t.Approx:
+		s.trimNodes(t)
+	case t.By == TrimMaxLen:
+		s.trimLength(t.MaxLen)
+	case t.By == TrimMinID:
+		s.trimBelow(t.MinID)
+	}
+	removed := before - s.length
+	if removed > 0 {
+		s.tx.Changed(s.o, "xtrim")
+	}
+	return removed
+}
+
+// trimLength removes the oldest entries until length are left. What stays or
+// what goes has to be read, to know its size: the smaller part is.
+func (s *Stream) trimLength(length uint64) {
+	switch {
+	case s.length <= length:
+	case length == 0:
+		s.clear()
+	case s.length-length <= max(length, rangeDeleteMin):
+		s.removeFirst(s.length - length)
+	default:
+		s.keepLast(func(_ *Entry, kept uint64) bool { return kept < length })
+	}
+}
+
+// trimBelow removes the entries below id.
+func (s *Stream) trimBelow(id ID) {
+	switch {
+	case !s.first.Less(id):
+	case s.top.Less(id):
+		s.clear()
+	case id.Ms-s.first.Ms <= s.top.Ms-id.Ms:
+		s.removeWhile(func(e *Entry, _ uint64) bool { return e.ID.Less(id) })
+	default:
+		s.keepLast(func(e *Entry, _ uint64) bool { return !e.ID.Less(id) })
+	}
+}
+
+// trimNodes removes macro nodes from the front, as Redis does it.
+func (s *Stream) trimNodes(t Trim) {
+	removed := uint64(0)
+	for s.length > 0 && (t.By != TrimMaxLen || s.length > t.MaxLen) {
+		entries, last := s.firstNode()
+		if t.Limit > 0 && removed+entries > t.Limit {
+			return
+		}
+		if t.By == TrimMaxLen && s.length-entries < t.MaxLen {
+			return
+		}
+		if t.By == TrimMinID && !last.Less(t.MinID) {
+			return
+		}
+		if entries == 0 {
+			return // the store cannot be read
+		}
+		if entries == s.length {
+			s.clear()
+		} else {
+			s.removeFirst(entries)
+		}
+		removed += entries
+	}
+}
+
+// firstNode returns how many entries the first macro node has, and its last.
+func (s *Stream) firstNode() (entries uint64, last ID) {
+	if s.node.has(s.first) {
+		return uint64(s.node.live), s.top
+	}
+	if s.headLive == 0 {
+		mark := byte(0)
+		s.walk(&s.head, s.beforeFirst(), chunkMin, func(e *Entry) bool {
+			if s.headLive > 0 && (e.node != mark || s.node.has(e.ID)) {
+				return false
+			}
+			mark = e.node
+			s.headLive++
+			s.headLast = e.ID
+			return true
+		})
+	}
+	return uint64(s.headLive), s.headLast
+}
+
+// removeFirst deletes the n oldest entries; more are left.
+func (s *Stream) removeFirst(n uint64) {
+	s.removeWhile(func(_ *Entry, before uint64) bool { return before < n })
+}
+
+// removeWhile deletes entries from the front as long as goes says so; it has to
+// stop before the last.
+func (s *Stream) removeWhile(goes func(e *Entry, before uint64) bool) {
+	var few []ID
+	first, oldFirst := s.first, s.first
+	count, bytes := uint64(0), uint64(0)
+	open := uint32(0) // of the macro node that is being filled
+	s.walk(&s.head, s.beforeFirst(), chunkMin, func(e *Entry) bool {
+		first = e.ID
+		if !goes(e, count) {
+			return false
+		}
+		count++
+		bytes += uint64(len(e.data))
+		if s.node.has(e.ID) {
+			open++
+		}
+		if count <= rangeDeleteMin {
+			few = append(few, e.ID)
+		}
+		return true
+	})
+	if s.tx.Err() != nil || count == 0 {
+		return
+	}
+	if count <= rangeDeleteMin {
+		for _, id := range few {
+			s.tx.DeleteOnce(s.o, new(subKey).entry(id))
+		}
+	} else {
+		s.tx.DeleteRange(s.o, new(subKey).entry(oldFirst), new(subKey).entry(first))
+	}
+	s.length -= count
+	s.bytes -= bytes
+	s.first = first
+	s.node.gone(open)
+	s.headLive = 0
+}
+
+// keepLast deletes all entries but those at the end for which stays says so;
+// it is asked from the last on.
+func (s *Stream) keepLast(stays func(e *Entry, kept uint64) bool) {
+	count, bytes, open := uint64(0), uint64(0), uint32(0)
+	first := s.top
+	s.Range(s.first, s.top, true, func(e *Entry) bool {
+		if !stays(e, count) {
+			return false
+		}
+		first = e.ID
+		count++
+		bytes += uint64(len(e.data))
+		if s.node.has(e.ID) {
+			open++
+		}
+		return true
+	})
+	if s.tx.Err() != nil || count == s.length {
+		return
+	}
+	s.tx.DeleteRange(s.o, new(subKey).entry(s.first), new(subKey).entry(first))
+	s.length, s.bytes, s.first = count, bytes, first
+	s.node.live = open
+	s.headLive = 0
+}
+
+// clear deletes all entries.
+func (s *Stream) clear() {
+	if s.length <= rangeDeleteMin {
+		s.Range(s.first, s.top, false, func(e *Entry) bool {
+			s.tx.DeleteOnce(s.o, new(subKey).entry(e.ID))
+			return true
+		})
+	} else {
+		s.tx.DeleteRange(s.o, new(subKey).entry(s.first), behind(s.top))
+	}
+	s.length, s.bytes = 0, 0
+	s.first, s.top = ID{}, ID{}
+	s.node.live = 0
+	s.headLive = 0
+}
+
+// Delete removes single entries and returns how many of the IDs there were.
+func (s *Stream) Delete(ids []ID) int {
+	count := 0
+	first, firstGone := s.first, false
+	for _, id := range ids {
+		e, ok := s.Get(id)
+		if !ok {
+			continue
+		}
+		count++
+		s.tx.DeleteOnce(s.o, new(subKey).entry(id))
+		s.length--
+		s.bytes -= uint64(len(e.data))
+		if s.node.has(id) {
+			s.node.gone(1)
+		}
+		if s.headLive > 0 && !s.headLast.Less(id) {
+			s.headLive = 0
+		}
+		s.maxDeleted = later(s.maxDeleted, id)
+		s.deletedTo = later(s.deletedTo, id)
+		s.dropFromMemory(id)
+		firstGone = firstGone || id == first
+		if id == s.top && s.length > 0 {
+			s.top = s.lastBelow(id)
+		}
+	}
+	if count == 0 {
+		return 0
+	}
+	if s.length == 0 {
+		s.first, s.top = ID{}, ID{}
+	} else if firstGone {
+		s.walk(&s.head, first, 1, func(e *Entry) bool {
+			s.first = e.ID
+			return false
+		})
+	}
+	s.tx.Changed(s.o, "xdel")
+	return count
+}
+
+func (s *Stream) dropFromMemory(id ID) {
+	s.tail.remove(id)
+	s.ahead.remove(id)
+	s.head.remove(id)
+	for _, g := range s.byName {
+		g.ahead.remove(id)
+	}
+}
+
+// lastBelow returns the last entry there is below id.
+func (s *Stream) lastBelow(id ID) (last ID) {
+	stop, _ := id.Prev() // no entry is 0-0
+	s.Range(s.first, stop, true, func(e *Entry) bool {
+		last = e.ID
+		return false
+	})
+	return last
+}
+
+// MacroNodes returns what XINFO STREAM shows of Redis' structure: about how many
+// macro nodes there would be, and nodes of the tree that holds them.
+func (s *Stream) MacroNodes(limits NodeLimits) (keys, nodes uint64) {
+	perNode := uint64(limits.Entries)
+	if limits.Entries <= 0 {
+		perNode = math.MaxUint64
+	}
+	keys = s.length / perNode
+	if s.length%perNode > 0 {
+		keys++
+	}
+	return keys, keys + 1
+}
