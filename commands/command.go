@@ -1,0 +1,351 @@
+package commands
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/cairnmq/cairn/config"
+	"github.com/cairnmq/cairn/resp"
+	"github.com/cairnmq/cairn/storage"
+)
+
+// Flags are what generic code needs to know of a command, as COMMAND INFO
+// shows it (https://redis.io/docs/latest/commands/command/).
+type Flags uint32
+
+const (
+	Write            Flags = 1 << iota // may change keys
+	ReadOnly                           // reads keys
+	DenyOOM                            // adds data: refused when the broker is full
+	Fast                               // constant or logarithmic time
+	Blocking                           // may wait for a key
+	Admin                              // about the server, not about data
+	PubSub                             // about channels
+	NoScript                           // not from scripts
+	NoMulti                            // not inside MULTI
+	Loading                            // while the data is being loaded
+	Stale                              // on a replica that lost its master
+	NoAuth                             // before authentication
+	SkipSlowlog                        // its arguments may be secret
+	SkipMonitor                        //
+	MovableKeys                        // Keys are found by KeysFunc
+	MayReplicate                       //
+	InSubscribe                        // allowed in RESP2's subscribed state
+	InMulti                            // run at once inside MULTI, not queued
+	Secret                             // arguments are never shown
+	Dangerous                          // in ACL category @dangerous without Admin
+	Connection                         // in ACL category @connection
+	Transaction                        // in ACL category @transaction
+	Keyspace                           // in ACL category @keyspace without the group "generic"
+	DuringPauseWrite                   // held back by CLIENT PAUSE WRITE though it writes no key
+	Touches                            // never counted as a use of the key (TOUCH, OBJECT, TYPE …)
+	AllowBusy                          // while a script runs too long
+	NoAsyncLoading                     // not while a replica loads in the background
+	AdminCategory                      // in ACL category @admin without Admin
+)
+
+// Keys says where a command's keys are: arguments First to Last (negative:
+// from the end, -1 is the last argument), every Step-th. Argument 0 is the
+// command's name.
+type Keys struct{ First, Last, Step int }
+
+// KeySearch is a place of keys that depends on arguments: either Keyword, from
+// which on (searched from argument From) the first half of the arguments are
+// keys, or CountAt, the argument that says how many keys follow it.
+type KeySearch struct {
+	Keyword string
+	From    int
+	CountAt int
+}
+
+// Command is one entry of the table: all that is said about a command outside
+// its handler. A subcommand such as XGROUP CREATE is an entry of its own with
+// a Parent.
+type Command struct {
+	Name   string // lower case; of a subcommand its own part: "create"
+	Parent string // of a subcommand: "xgroup"
+	Arity  int    // number of arguments with the name(s); negative: at least that many
+	Flags  Flags
+	Keys   Keys // zero: no keys, or KeysFunc finds them
+	// KeysFunc finds keys whose places depend on arguments. It returns the
+	// indexes into args of the keys; ok is false for arguments that make no
+	// sense.
+	KeysFunc func(args [][]byte) (at []int, ok bool)
+	// KeySearch says for COMMAND INFO how KeysFunc finds them.
+	KeySearch KeySearch
+	// Access says what happens to the data at the keys, in the words of COMMAND
+	// INFO ("RW access delete"): one for all keys, or one for each. Empty: "RO
+	// access" for ReadOnly, "RW update" for Write.
+	Access []string
+	// Tips are COMMAND INFO's hints to proxies and test tools.
+	Tips []string
+	// Secrets returns the indexes of arguments that are shown to nobody
+	// (SLOWLOG, MONITOR).
+	Secrets func(args [][]byte) []int
+
+	Group      string // "list", "stream", "pubsub", "generic", …: COMMAND DOCS and @categories
+	Since      string // Redis version that has it
+	Syntax     string // the arguments as the manual writes them
+	Summary    string
+	Complexity string
+	History    []string // "6.2.0: Added the `count` argument." : version, colon, text
+
+	// Run executes the command. It returns an error instead of writing one; it
+	// must not have written anything then. Nil only for a container of
+	// subcommands.
+	Run func(*Ctx) error
+	// OnTimeout writes the reply of a blocking command whose time ran out.
+	OnTimeout func(*resp.Buffer)
+
+	subcommands map[string]*Command
+	order       []*Command // the subcommands as written
+	// Stats are the calls since start or CONFIG RESETSTAT.
+	Stats Stats
+}
+
+// Stats counts the calls of one command.
+type Stats struct {
+	Calls    int64
+	Micros   int64 // time spent in them
+	Rejected int64 // refused before they ran: arity, rights, state
+	Failed   int64 // answered an error
+}
+
+// FullName is the name as COMMAND shows it: "xgroup|create".
+func (c *Command) FullName() string {
+	if c.Parent != "" {
+		return c.Parent + "|" + c.Name
+	}
+	return c.Name
+}
+
+// Subcommands returns the subcommands in the order of the table.
+func (c *Command) Subcommands() []*Command { return c.order }
+
+// Has reports whether all of f are set.
+func (c *Command) Has(f Flags) bool { return c.Flags&f == f }
+
+// ArityFits reports whether a call with n arguments (the name included) has the
+// right number.
+func (c *Command) ArityFits(n int) bool {
+	return n == c.Arity || (c.Arity < 0 && n >= -c.Arity)
+}
+
+// KeyIndexes returns the places of the keys in a call.
+func (c *Command) KeyIndexes(args [][]byte) (at []int, ok bool) {
+	if c.KeysFunc != nil {
+		return c.KeysFunc(args)
+	}
+	if c.Keys.First == 0 {
+		return nil, true
+	}
+	last := c.Keys.Last
+	if last < 0 {
+		last += len(args)
+	}
+	for i := c.Keys.First; i <= last && i < len(args); i += c.Keys.Step {
+		at = append(at, i)
+	}
+	return at, true
+}
+
+// Table is the set of commands.
+type Table struct {
+	byName map[string]*Command
+	all    []*Command // top level, sorted by name
+}
+
+// NewTable returns all commands of cairn. Each call makes a table of its own,
+// with its own counters.
+func NewTable() *Table {
+	t := &Table{byName: make(map[string]*Command)}
+	for _, list := range [][]Command{
+		connectionCommands, clientCommands, keyCommands, expireCommands, listCommands, blockingListCommands, listMoveManyCommands,
+		streamCommands, streamGroupCommands, pubsubCommands, transactionCommands, adminCommands, docsCommands,
+	} {
+		for _, c := range list {
+			t.add(&c)
+		}
+	}
+	slices.SortFunc(t.all, func(a, b *Command) int { return strings.Compare(a.Name, b.Name) })
+	return t
+}
+
+func (t *Table) add(c *Command) {
+	if c.Parent == "" {
+		if t.byName[c.Name] != nil {
+			panic("commands: two entries for " + c.Name)
+		}
+		t.byName[c.Name] = c
+		t.all = append(t.all, c)
+		return
+	}
+	parent := t.byName[c.Parent]
+	if parent == nil {
+		panic("commands: " + c.FullName() + " stands before its parent")
+	}
+	if parent.subcommands == nil {
+		parent.subcommands = make(map[string]*Command)
+	}
+	if parent.subcommands[c.Name] != nil {
+		panic("commands: two entries for " + c.FullName())
+	}
+	parent.subcommands[c.Name] = c
+	parent.order = append(parent.order, c)
+}
+
+// All returns the commands (not the subcommands), sorted by name.
+func (t *Table) All() []*Command { return t.all }
+
+// commandNameMax is longer than any command's name.
+const commandNameMax = 32
+
+// Find returns the command of a name in any case, or nil.
+func (t *Table) Find(name []byte) *Command {
+	if len(name) > commandNameMax {
+		return nil
+	}
+	var buf [commandNameMax]byte
+	return t.byName[string(toLower(buf[:0], name))]
+}
+
+// FindSub returns the subcommand of c of a name in any case, or nil.
+func (c *Command) FindSub(name []byte) *Command {
+	if len(name) > commandNameMax {
+		return nil
+	}
+	var buf [commandNameMax]byte
+	return c.subcommands[string(toLower(buf[:0], name))]
+}
+
+// FindFull returns the command or subcommand named as in COMMAND INFO:
+// "xgroup|create".
+func (t *Table) FindFull(name string) *Command {
+	parent, sub, isSub := strings.Cut(name, "|")
+	c := t.Find([]byte(parent))
+	if c == nil || !isSub {
+		return c
+	}
+	return c.FindSub([]byte(sub))
+}
+
+// Resolve finds the command of a call, down to its subcommand.
+func (t *Table) Resolve(args [][]byte) (*Command, error) {
+	c := t.Find(args[0])
+	if c == nil {
+		return nil, unknownCommand(args)
+	}
+	if c.subcommands != nil && len(args) > 1 {
+		sub := c.FindSub(args[1])
+		if sub == nil {
+			return nil, unknownSubcommand(c, args[1])
+		}
+		return sub, nil
+	}
+	return c, nil
+}
+
+func toLower(dst, src []byte) []byte {
+	for _, c := range src {
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		dst = append(dst, c)
+	}
+	return dst
+}
+
+// unknownCommandArgsBytes bounds what the error repeats of the arguments.
+const unknownCommandArgsBytes = 128
+
+func unknownCommand(args [][]byte) error {
+	var b strings.Builder
+	for _, a := range args[1:] {
+		if b.Len() >= unknownCommandArgsBytes {
+			break
+		}
+		fmt.Fprintf(&b, "'%s' ", clip(a, unknownCommandArgsBytes-b.Len()))
+	}
+	return resp.Errorf("ERR unknown command '%s', with args beginning with: %s", clip(args[0], 128), b.String())
+}
+
+func unknownSubcommand(c *Command, name []byte) error {
+	return resp.Errorf("ERR unknown subcommand '%s'. Try %s HELP.", clip(name, 128), strings.ToUpper(c.Name))
+}
+
+// clip returns at most n bytes of p, up to the first zero byte: Redis takes the
+// rest for the end of a C string.
+func clip(p []byte, n int) []byte {
+	if i := bytes.IndexByte(p, 0); i >= 0 {
+		p = p[:i]
+	}
+	return p[:min(n, len(p))]
+}
+
+// Ctx is what a handler sees of the world.
+type Ctx struct {
+	Cmd     *Command
+	Args    Args
+	Tx      *storage.Tx // of the session's database
+	Out     *resp.Buffer
+	Session *Session
+	Server  *Server
+	// InExec is set inside EXEC, where nothing blocks. Rerun is set when a
+	// blocked command runs again because a key is ready. Detachable says that
+	// the command may leave the loop; Detached that it has: Tx is a snapshot
+	// then, and nothing else of the world may be touched.
+	InExec     bool
+	Rerun      bool
+	Detachable bool
+	Detached   bool
+
+	wait     *Wait
+	detached bool
+}
+
+// Config is the configuration in force.
+func (c *Ctx) Config() *config.Config { return c.Server.Config }
+
+// Block parks the command until one of the keys is ready: the same handler
+// then runs again. Where nothing can block (inside EXEC) it answers as if the
+// time had run out. Handlers return its result.
+func (c *Ctx) Block(w Wait) error {
+	if c.InExec {
+		c.Cmd.OnTimeout(c.Out)
+		return nil
+	}
+	c.wait = &w
+	return nil
+}
+
+// TakeWait returns what the handler has asked to wait for, if anything.
+func (c *Ctx) TakeWait() *Wait {
+	w := c.wait
+	c.wait = nil
+	return w
+}
+
+// slowReadItems is the number of items from which a read leaves the loop, so
+// that other clients are not held up by it.
+const slowReadItems = 2000
+
+// Slow reports whether a read of n items should rather run outside the loop;
+// the handler then returns Detach().
+func (c *Ctx) Slow(n int64) bool { return c.Detachable && n > slowReadItems }
+
+// Detach asks for the command to be run again outside the loop, against a
+// snapshot of the state at the end of the turn. The client's next commands
+// wait for it; all others go on.
+func (c *Ctx) Detach() error {
+	c.detached = true
+	return nil
+}
+
+// TakeDetach reports whether the handler has asked to be detached.
+func (c *Ctx) TakeDetach() bool {
+	d := c.detached
+	c.detached = false
+	return d
+}

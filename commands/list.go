@@ -1,0 +1,679 @@
+package commands
+
+import (
+	"math"
+
+	"github.com/cairnmq/cairn/lists"
+	"github.com/cairnmq/cairn/resp"
+	"github.com/cairnmq/cairn/storage"
+)
+
+var listCommands = []Command{
+	{
+		Name: "lpush", Arity: -3, Flags: Write | DenyOOM | Fast, Keys: Keys{1, 1, 1},
+		Group: "list", Since: "1.0.0", Syntax: "key element [element ...]",
+		Access:     []string{"RW insert"},
+		Summary:    "Puts one or more elements before the first of a list; creates the list if there is none.",
+		Complexity: "O(1) for each element",
+		History:    []string{"2.4.0: Accepts multiple `element` arguments."},
+		Run:        func(c *Ctx) error { return push(c, lists.Left, true) },
+	},
+	{
+		Name: "rpush", Arity: -3, Flags: Write | DenyOOM | Fast, Keys: Keys{1, 1, 1},
+		Group: "list", Since: "1.0.0", Syntax: "key element [element ...]",
+		Access:     []string{"RW insert"},
+		Summary:    "Puts one or more elements behind the last of a list; creates the list if there is none.",
+		Complexity: "O(1) for each element",
+		History:    []string{"2.4.0: Accepts multiple `element` arguments."},
+		Run:        func(c *Ctx) error { return push(c, lists.Right, true) },
+	},
+	{
+		Name: "lpushx", Arity: -3, Flags: Write | DenyOOM | Fast, Keys: Keys{1, 1, 1},
+		Group: "list", Since: "2.2.0", Syntax: "key element [element ...]",
+		Access:     []string{"RW insert"},
+		Summary:    "Puts one or more elements before the first of a list that exists.",
+		Complexity: "O(1) for each element",
+		History:    []string{"4.0.0: Accepts multiple `element` arguments."},
+		Run:        func(c *Ctx) error { return push(c, lists.Left, false) },
+	},
+	{
+		Name: "rpushx", Arity: -3, Flags: Write | DenyOOM | Fast, Keys: Keys{1, 1, 1},
+		Group: "list", Since: "2.2.0", Syntax: "key element [element ...]",
+		Access:     []string{"RW insert"},
+		Summary:    "Puts one or more elements behind the last of a list that exists.",
+		Complexity: "O(1) for each element",
+		History:    []string{"4.0.0: Accepts multiple `element` arguments."},
+		Run:        func(c *Ctx) error { return push(c, lists.Right, false) },
+	},
+	{
+		Name: "lpop", Arity: -2, Flags: Write | Fast, Keys: Keys{1, 1, 1},
+		Group: "list", Since: "1.0.0", Syntax: "key [count]",
+		Access:     []string{"RW access delete"},
+		Summary:    "Takes the first elements out of a list; the list goes with its last element.",
+		Complexity: "O(N) where N is the number of elements taken",
+		History:    []string{"6.2.0: Added the `count` argument."},
+		Run:        func(c *Ctx) error { return pop(c, lists.Left) },
+	},
+	{
+		Name: "rpop", Arity: -2, Flags: Write | Fast, Keys: Keys{1, 1, 1},
+		Group: "list", Since: "1.0.0", Syntax: "key [count]",
+		Access:     []string{"RW access delete"},
+		Summary:    "Takes the last elements out of a list; the list goes with its last element.",
+		Complexity: "O(N) where N is the number of elements taken",
+		History:    []string{"6.2.0: Added the `count` argument."},
+		Run:        func(c *Ctx) error { return pop(c, lists.Right) },
+	},
+	{
+		Name: "llen", Arity: 2, Flags: ReadOnly | Fast, Keys: Keys{1, 1, 1},
+		Group: "list", Since: "1.0.0", Syntax: "key",
+		Access:  []string{"RO"},
+		Summary: "Returns the length of a list.", Complexity: "O(1)",
+		Run: llen,
+	},
+	{
+		Name: "lrange", Arity: 4, Flags: ReadOnly, Keys: Keys{1, 1, 1},
+		Group: "list", Since: "1.0.0", Syntax: "key start stop",
+		Summary:    "Returns the elements of a list between two indexes.",
+		Complexity: "O(N) where N is the number of elements returned",
+		Run:        lrange,
+	},
+	{
+		Name: "lindex", Arity: 3, Flags: ReadOnly, Keys: Keys{1, 1, 1},
+		Group: "list", Since: "1.0.0", Syntax: "key index",
+		Summary: "Returns the element of a list at an index.", Complexity: "O(1)",
+		Run: lindex,
+	},
+	{
+		Name: "lset", Arity: 4, Flags: Write | DenyOOM, Keys: Keys{1, 1, 1},
+		Group: "list", Since: "1.0.0", Syntax: "key index element",
+		Summary: "Replaces the element of a list at an index.", Complexity: "O(1)",
+		Run: lset,
+	},
+	{
+		Name: "lrem", Arity: 4, Flags: Write, Keys: Keys{1, 1, 1},
+		Group: "list", Since: "1.0.0", Syntax: "key count element",
+		Access:     []string{"RW delete"},
+		Summary:    "Removes elements that equal a value from a list.",
+		Complexity: "O(N) where N is the length of the list",
+		Run:        lrem,
+	},
+	{
+		Name: "ltrim", Arity: 4, Flags: Write, Keys: Keys{1, 1, 1},
+		Group: "list", Since: "1.0.0", Syntax: "key start stop",
+		Access:     []string{"RW delete"},
+		Summary:    "Removes all elements but those between two indexes.",
+		Complexity: "O(N) where N is the number of elements removed",
+		Run:        ltrim,
+	},
+	{
+		Name: "linsert", Arity: 5, Flags: Write | DenyOOM, Keys: Keys{1, 1, 1},
+		Group: "list", Since: "2.2.0", Syntax: "key <BEFORE | AFTER> pivot element",
+		Access:     []string{"RW insert"},
+		Summary:    "Puts an element before or behind another one.",
+		Complexity: "O(N) where N is the length of the list",
+		Run:        linsert,
+	},
+	{
+		Name: "lpos", Arity: -3, Flags: ReadOnly, Keys: Keys{1, 1, 1},
+		Group: "list", Since: "6.0.6", Syntax: "key element [RANK rank] [COUNT num-matches] [MAXLEN len]",
+		Summary:    "Returns the indexes at which an element stands in a list.",
+		Complexity: "O(N) where N is the number of elements compared",
+		Run:        lpos,
+	},
+	{
+		Name: "lmove", Arity: 5, Flags: Write | DenyOOM, Keys: Keys{1, 2, 1},
+		Group: "list", Since: "6.2.0", Syntax: "source destination <LEFT | RIGHT> <LEFT | RIGHT>",
+		Access:  []string{"RW access delete", "RW insert"},
+		Summary: "Moves an element from one list to another and returns it.", Complexity: "O(1)",
+		Run: lmove,
+	},
+	{
+		Name: "rpoplpush", Arity: 3, Flags: Write | DenyOOM, Keys: Keys{1, 2, 1},
+		Group: "list", Since: "1.2.0", Syntax: "source destination",
+		Access:  []string{"RW access delete", "RW insert"},
+		Summary: "Moves the last element of a list to the front of another and returns it.", Complexity: "O(1)",
+		Run: func(c *Ctx) error {
+			return move(c, c.Args.Next(), c.Args.Next(), lists.Right, lists.Left)
+		},
+	},
+	{
+		Name: "lmpop", Arity: -4, Flags: Write | MovableKeys, KeysFunc: keysAfterCount(1),
+		Group: "list", Since: "7.0.0", Syntax: "numkeys key [key ...] <LEFT | RIGHT> [COUNT count]",
+		Access: []string{"RW access delete"}, KeySearch: KeySearch{CountAt: 1},
+		Summary:    "Takes elements out of the first of several lists that is not empty.",
+		Complexity: "O(N+M) where N is the number of keys and M the number of elements taken",
+		Run:        func(c *Ctx) error { return popFirst(c, nil) },
+	},
+}
+
+var blockingListCommands = []Command{
+	{
+		Name: "blpop", Arity: -3, Flags: Write | NoScript | Blocking, Keys: Keys{1, -2, 1},
+		Group: "list", Since: "2.0.0", Syntax: "key [key ...] timeout",
+		Access:     []string{"RW access delete"},
+		Summary:    "Takes the first element out of the first list that is not empty; waits for one if need be.",
+		Complexity: "O(N) where N is the number of keys",
+		History:    []string{"6.0.0: `timeout` is interpreted as a double instead of an integer."},
+		OnTimeout:  (*resp.Buffer).NullArray,
+		Run:        func(c *Ctx) error { return blockingPop(c, lists.Left) },
+	},
+	{
+		Name: "brpop", Arity: -3, Flags: Write | NoScript | Blocking, Keys: Keys{1, -2, 1},
+		Group: "list", Since: "2.0.0", Syntax: "key [key ...] timeout",
+		Access:     []string{"RW access delete"},
+		Summary:    "Takes the last element out of the first list that is not empty; waits for one if need be.",
+		Complexity: "O(N) where N is the number of keys",
+		History:    []string{"6.0.0: `timeout` is interpreted as a double instead of an integer."},
+		OnTimeout:  (*resp.Buffer).NullArray,
+		Run:        func(c *Ctx) error { return blockingPop(c, lists.Right) },
+	},
+	{
+		Name: "blmove", Arity: 6, Flags: Write | DenyOOM | NoScript | Blocking, Keys: Keys{1, 2, 1},
+		Group: "list", Since: "6.2.0", Syntax: "source destination <LEFT | RIGHT> <LEFT | RIGHT> timeout",
+		Access:  []string{"RW access delete", "RW insert"},
+		Summary: "Moves an element from one list to another and returns it; waits for one if need be.", Complexity: "O(1)",
+		OnTimeout: (*resp.Buffer).NullArray,
+		Run:       blmove,
+	},
+	{
+		Name: "brpoplpush", Arity: 4, Flags: Write | DenyOOM | NoScript | Blocking, Keys: Keys{1, 2, 1},
+		Group: "list", Since: "2.2.0", Syntax: "source destination timeout",
+		Access:     []string{"RW access delete", "RW insert"},
+		Summary:    "Moves the last element of a list to the front of another and returns it; waits for one if need be.",
+		Complexity: "O(1)",
+		History:    []string{"6.0.0: `timeout` is interpreted as a double instead of an integer."},
+		OnTimeout:  (*resp.Buffer).NullArray,
+		Run: func(c *Ctx) error {
+			source, destination := c.Args.Next(), c.Args.Next()
+			return moveOrBlock(c, source, destination, lists.Right, lists.Left)
+		},
+	},
+	{
+		Name: "blmpop", Arity: -5, Flags: Write | Blocking | MovableKeys, KeysFunc: keysAfterCount(2),
+		Group: "list", Since: "7.0.0", Syntax: "timeout numkeys key [key ...] <LEFT | RIGHT> [COUNT count]",
+		Access: []string{"RW access delete"}, KeySearch: KeySearch{CountAt: 2},
+		Summary:    "Takes elements out of the first of several lists that is not empty; waits for one if need be.",
+		Complexity: "O(N+M) where N is the number of keys and M the number of elements taken",
+		OnTimeout:  (*resp.Buffer).NullArray,
+		Run: func(c *Ctx) error {
+			timeout := c.Args.Timeout()
+			return popFirst(c, &Wait{Timeout: timeout})
+		},
+	},
+}
+
+// push adds the remaining arguments to a list. Without create a list that does
+// not exist stays so.
+func push(c *Ctx, end lists.End, create bool) error {
+	key := c.Args.Next()
+	if !create {
+		if _, ok, err := lists.Open(c.Tx, key); err != nil || !ok {
+			if err == nil {
+				c.Out.Int(0)
+			}
+			return err
+		}
+	}
+	l, err := lists.OpenOrCreate(c.Tx, key)
+	if err != nil {
+		return err
+	}
+	l.Push(end, c.Args.Rest()...)
+	c.Out.Int(l.Len())
+	return nil
+}
+
+func pop(c *Ctx, end lists.End) error {
+	if len(c.Args.All()) > 3 {
+		return ArityError(c.Cmd)
+	}
+	key := c.Args.Next()
+	if !c.Args.More() {
+		l, ok, err := lists.Open(c.Tx, key)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			c.Out.Null()
+			return nil
+		}
+		c.Out.Bulk(l.PopOne(end))
+		return nil
+	}
+	count := c.Args.AtLeast(0, ErrNotPositive)
+	if err := c.Args.Err(); err != nil {
+		return err
+	}
+	l, ok, err := lists.Open(c.Tx, key)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		c.Out.NullArray()
+		return nil
+	}
+	writeBulks(c.Out, l.Pop(end, count))
+	return nil
+}
+
+func writeBulks(out *resp.Buffer, items [][]byte) {
+	out.Array(len(items))
+	for _, item := range items {
+		out.Bulk(item)
+	}
+}
+
+func llen(c *Ctx) error {
+	l, ok, err := lists.Open(c.Tx, c.Args.Next())
+	if err != nil {
+		return err
+	}
+	if !ok {
+		c.Out.Int(0)
+		return nil
+	}
+	c.Out.Int(l.Len())
+	return nil
+}
+
+// clampRange turns Redis' inclusive range with negative indexes into from <=
+// index < to; from >= to means that it is empty.
+func clampRange(start, stop, n int64) (from, to int64) {
+	if start < 0 {
+		start = max(start+n, 0)
+	}
+	if stop < 0 {
+		stop += n
+	}
+	if stop >= n {
+		stop = n - 1
+	}
+	if start > stop {
+		return 0, 0
+	}
+	return start, stop + 1
+}
+
+func lrange(c *Ctx) error {
+	key, start, stop := c.Args.Next(), c.Args.Int(), c.Args.Int()
+	if err := c.Args.Err(); err != nil {
+		return err
+	}
+	l, ok, err := lists.Open(c.Tx, key)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		c.Out.Array(0)
+		return nil
+	}
+	from, to := clampRange(start, stop, l.Len())
+	if c.Slow(to - from) {
+		return c.Detach()
+	}
+	c.Out.Array(int(to - from))
+	l.Range(from, to, func(_ int64, e []byte) bool {
+		c.Out.Bulk(e)
+		return true
+	})
+	return nil
+}
+
+func lindex(c *Ctx) error {
+	l, ok, err := lists.Open(c.Tx, c.Args.Next())
+	if err != nil {
+		return err
+	}
+	if !ok {
+		c.Out.Null()
+		return nil
+	}
+	i := c.Args.Int()
+	if err := c.Args.Err(); err != nil {
+		return err
+	}
+	if i, ok = index(i, l.Len()); !ok {
+		c.Out.Null()
+		return nil
+	}
+	c.Out.Bulk(l.Index(i))
+	return nil
+}
+
+// index resolves an index that may count from the end.
+func index(i, n int64) (int64, bool) {
+	if i < 0 {
+		i += n
+	}
+	return i, i >= 0 && i < n
+}
+
+func lset(c *Ctx) error {
+	l, ok, err := lists.Open(c.Tx, c.Args.Next())
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return ErrNoSuchKey
+	}
+	i := c.Args.Int()
+	if err := c.Args.Err(); err != nil {
+		return err
+	}
+	if i, ok = index(i, l.Len()); !ok {
+		return ErrOutOfRange
+	}
+	l.Set(i, c.Args.Next())
+	c.Out.OK()
+	return nil
+}
+
+func lrem(c *Ctx) error {
+	key, count, element := c.Args.Next(), c.Args.Int(), c.Args.Next()
+	if err := c.Args.Err(); err != nil {
+		return err
+	}
+	l, ok, err := lists.Open(c.Tx, key)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		c.Out.Int(0)
+		return nil
+	}
+	fromTail := count < 0
+	if fromTail {
+		count = -max(count, -math.MaxInt64)
+	}
+	c.Out.Int(l.Remove(element, count, fromTail))
+	return nil
+}
+
+func ltrim(c *Ctx) error {
+	key, start, stop := c.Args.Next(), c.Args.Int(), c.Args.Int()
+	if err := c.Args.Err(); err != nil {
+		return err
+	}
+	l, ok, err := lists.Open(c.Tx, key)
+	if err != nil {
+		return err
+	}
+	if ok {
+		l.Trim(clampRange(start, stop, l.Len()))
+	}
+	c.Out.OK()
+	return nil
+}
+
+func linsert(c *Ctx) error {
+	key := c.Args.Next()
+	behind := int64(0)
+	switch c.Args.Option() {
+	case "BEFORE":
+	case "AFTER":
+		behind = 1
+	default:
+		return ErrSyntax
+	}
+	pivot, element := c.Args.Next(), c.Args.Next()
+	l, ok, err := lists.Open(c.Tx, key)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		c.Out.Int(0)
+		return nil
+	}
+	at := int64(-1)
+	l.Range(0, l.Len(), func(i int64, e []byte) bool {
+		if string(e) == string(pivot) {
+			at = i
+		}
+		return at < 0
+	})
+	if at < 0 {
+		c.Out.Int(-1)
+		return nil
+	}
+	l.Insert(at+behind, element)
+	c.Out.Int(l.Len())
+	return nil
+}
+
+const (
+	errRankZero       resp.Error = "ERR RANK can't be zero: use 1 to start from the first match, 2 from the second ... or use negative to start from the end of the list"
+	errRankRange      resp.Error = "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807"
+	errCountNegative  resp.Error = "ERR COUNT can't be negative"
+	errMaxlenNegative resp.Error = "ERR MAXLEN can't be negative"
+)
+
+func lpos(c *Ctx) error {
+	key, element := c.Args.Next(), c.Args.Next()
+	rank, count, maxlen := int64(1), int64(-1), int64(0)
+	for c.Args.More() {
+		switch c.Args.Option() {
+		case "RANK":
+			rank = c.Args.Int()
+			if c.Args.Err() == nil && rank == 0 {
+				c.Args.Fail(errRankZero)
+			}
+			if rank == math.MinInt64 {
+				c.Args.Fail(errRankRange)
+			}
+		case "COUNT":
+			count = c.Args.AtLeast(0, errCountNegative)
+		case "MAXLEN":
+			maxlen = c.Args.AtLeast(0, errMaxlenNegative)
+		default:
+			c.Args.Fail(ErrSyntax)
+		}
+	}
+	if err := c.Args.Err(); err != nil {
+		return err
+	}
+	l, ok, err := lists.Open(c.Tx, key)
+	if err != nil {
+		return err
+	}
+	var found []int64
+	if ok {
+		if maxlen == 0 || maxlen > l.Len() {
+			maxlen = l.Len()
+		}
+		if c.Slow(maxlen) {
+			return c.Detach()
+		}
+		found = positions(l, element, rank, max(count, 0), maxlen, count < 0)
+	}
+	switch {
+	case count >= 0:
+		c.Out.Array(len(found))
+		for _, i := range found {
+			c.Out.Int(i)
+		}
+	case len(found) == 0:
+		c.Out.Null()
+	default:
+		c.Out.Int(found[0])
+	}
+	return nil
+}
+
+// positions looks for an element among the first (rank > 0) or last maxlen
+// elements, skips the first |rank|-1 matches and returns up to count indexes
+// (0: all; just one if one is set).
+func positions(l lists.List, element []byte, rank, count, maxlen int64, one bool) (found []int64) {
+	skip := max(rank, -rank) - 1
+	if one {
+		count = 1
+	}
+	look := func(i int64, e []byte) bool {
+		if string(e) != string(element) {
+			return true
+		}
+		if skip > 0 {
+			skip--
+			return true
+		}
+		found = append(found, i)
+		return count == 0 || int64(len(found)) < count
+	}
+	if rank > 0 {
+		l.Range(0, maxlen, look)
+	} else {
+		l.RangeReverse(l.Len()-maxlen, l.Len(), look)
+	}
+	return found
+}
+
+// end reads LEFT or RIGHT.
+func end(a *Args) lists.End {
+	switch a.Option() {
+	case "LEFT":
+		return lists.Left
+	case "RIGHT":
+		return lists.Right
+	}
+	a.Fail(ErrSyntax)
+	return lists.Left
+}
+
+func lmove(c *Ctx) error {
+	source, destination := c.Args.Next(), c.Args.Next()
+	from, to := end(&c.Args), end(&c.Args)
+	if err := c.Args.Err(); err != nil {
+		return err
+	}
+	return move(c, source, destination, from, to)
+}
+
+// move moves one element and answers it, or answers that there is none.
+func move(c *Ctx, source, destination []byte, from, to lists.End) error {
+	src, ok, err := lists.Open(c.Tx, source)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		c.Out.Null()
+		return nil
+	}
+	e, err := src.MoveTo(from, destination, to)
+	if err != nil {
+		return err
+	}
+	c.Out.Bulk(e)
+	return nil
+}
+
+func blmove(c *Ctx) error {
+	source, destination := c.Args.Next(), c.Args.Next()
+	from, to := end(&c.Args), end(&c.Args)
+	return moveOrBlock(c, source, destination, from, to)
+}
+
+func moveOrBlock(c *Ctx, source, destination []byte, from, to lists.End) error {
+	timeout := c.Args.Timeout()
+	if err := c.Args.Err(); err != nil {
+		return err
+	}
+	_, ok, err := lists.Open(c.Tx, source)
+	if err != nil {
+		return err
+	}
+	if !ok && c.InExec {
+		c.Out.Null() // where nothing blocks, the answer is LMOVE's
+		return nil
+	}
+	if !ok {
+		return c.Block(listWait(Wait{Timeout: timeout}, source))
+	}
+	return move(c, source, destination, from, to)
+}
+
+// blockingPop is BLPOP and BRPOP.
+func blockingPop(c *Ctx, end lists.End) error {
+	keys := c.Args.Take(c.Args.Len() - 1)
+	timeout := c.Args.Timeout()
+	if err := c.Args.Err(); err != nil {
+		return err
+	}
+	for _, key := range keys {
+		l, ok, err := lists.Open(c.Tx, key)
+		if err != nil {
+			return err
+		}
+		if ok {
+			c.Out.Array(2)
+			c.Out.Bulk(key)
+			c.Out.Bulk(l.PopOne(end))
+			return nil
+		}
+	}
+	return c.Block(listWait(Wait{Timeout: timeout}, keys...))
+}
+
+// popFirst is LMPOP, and BLMPOP if there is something to wait for.
+func popFirst(c *Ctx, wait *Wait) error {
+	numkeys := c.Args.AtLeast(1, ErrNumkeys)
+	if c.Args.Err() == nil && numkeys >= int64(c.Args.Len()) {
+		c.Args.Fail(ErrSyntax)
+	}
+	keys := c.Args.Take(int(numkeys))
+	from := end(&c.Args)
+	count := int64(1)
+	if c.Args.More() {
+		if !c.Args.Word("COUNT") {
+			c.Args.Fail(ErrSyntax)
+		}
+		count = c.Args.AtLeast(1, ErrCountPositive)
+		if c.Args.More() {
+			c.Args.Fail(ErrSyntax)
+		}
+	}
+	if err := c.Args.Err(); err != nil {
+		return err
+	}
+	for _, key := range keys {
+		l, ok, err := lists.Open(c.Tx, key)
+		if err != nil {
+			return err
+		}
+		if ok {
+			c.Out.Array(2)
+			c.Out.Bulk(key)
+			writeBulks(c.Out, l.Pop(from, count))
+			return nil
+		}
+	}
+	if wait == nil {
+		c.Out.NullArray()
+		return nil
+	}
+	return c.Block(listWait(*wait, keys...))
+}
+
+func listWait(w Wait, keys ...[]byte) Wait {
+	w.Type = storage.TypeList
+	for _, key := range keys {
+		w.Keys = append(w.Keys, string(key))
+	}
+	return w
+}
+
+// keysAfterCount finds keys whose number stands at args[at].
+func keysAfterCount(at int) func([][]byte) ([]int, bool) {
+	return func(args [][]byte) ([]int, bool) {
+		if at >= len(args) {
+			return nil, false
+		}
+		n, ok := ParseInt(args[at])
+		if !ok || n < 1 || n > int64(len(args)-at-1) {
+			return nil, false
+		}
+		found := make([]int, n)
+		for i := range found {
+			found[i] = at + 1 + i
+		}
+		return found, true
+	}
+}

@@ -1,0 +1,7 @@
+//go:build !cgo
+
+package commands
+
+// engineOutsideGo says that the storage engine's memtables and block cache are
+// not in Go's memory.
+const engineOutsideGo = false

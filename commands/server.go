@@ -1,0 +1,120 @@
+package commands
+
+import (
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"github.com/cairnmq/cairn/config"
+	"github.com/cairnmq/cairn/pubsub"
+	"github.com/cairnmq/cairn/resp"
+	"github.com/cairnmq/cairn/storage"
+)
+
+// Server is what the sessions of one broker share, as far as handlers see it.
+// Handlers change values here; the broker acts on them after the unit.
+type Server struct {
+	Config *config.Config
+	Table  *Table
+	Hub    *pubsub.Hub
+	Store  *storage.Store
+	Rand   *rand.Rand
+	Slow   SlowLog
+
+	Sessions map[int64]*Session
+	Watchers map[DBKey][]*Session
+
+	// RunQueued executes the commands of a transaction; it is the broker's.
+	RunQueued func(c *Ctx, queue []Queued) error
+
+	// Pause is what CLIENT PAUSE has set.
+	Pause Pause
+	// Unblocked are sessions whose Blocked.Unblock was set, Closing those with
+	// Killed or CloseAfterReply set by somebody else.
+	Unblocked []*Session
+	Closing   []*Session
+	// Shutdown is set once by SHUTDOWN (or a signal): the broker ends after the
+	// turn.
+	Shutdown *Shutdown
+	// SyncTurn is set by SAVE: the commit of this turn is synced, whatever
+	// appendfsync says.
+	SyncTurn bool
+
+	Started time.Time
+	// LastCommit is the time of the last turn that wrote.
+	LastCommit time.Time
+	Counters   Counters
+
+	rates      rates
+	run        string // the name of this run
+	memoryPeak int64  // as far as INFO has looked
+}
+
+// CountError counts an error reply under its code.
+func (srv *Server) CountError(e resp.Error) {
+	if srv.Counters.ErrorReplies == nil {
+		srv.Counters.ErrorReplies = make(map[string]int64)
+	}
+	code, _, _ := strings.Cut(string(e), " ")
+	if _, known := srv.Counters.ErrorReplies[code]; !known && len(srv.Counters.ErrorReplies) >= errorCodesMax {
+		return
+	}
+	srv.Counters.ErrorReplies[code]++
+}
+
+// errorCodesMax bounds the table of error codes in INFO errorstats.
+const errorCodesMax = 128
+
+// DirtyDB voids the transactions that watch a key of a database whose keys were
+// exchanged or removed all at once: those of keys that existed, or exist now.
+func (srv *Server) DirtyDB(tx *storage.Tx, db int) {
+	for key, sessions := range srv.Watchers {
+		if key.DB != db {
+			continue
+		}
+		exists := tx.In(db).Peek([]byte(key.Key)) != nil
+		for _, s := range sessions {
+			for _, w := range s.Watching {
+				if w.DB == db && w.Key == key.Key && (w.Existed || exists) {
+					s.Dirty = true
+				}
+			}
+		}
+	}
+}
+
+// DBKey names a key of a database.
+type DBKey = storage.KeyRef
+
+// DefaultUser is the user of connections that have not named another.
+const DefaultUser = "default"
+
+// Pause says until when which commands are held back.
+type Pause struct {
+	Until time.Time
+	// Writes: only commands that write are held back.
+	Writes bool
+}
+
+// Shutdown is a request to end.
+type Shutdown struct {
+	By      *Session // nil: a signal
+	Message string
+}
+
+// Counters are the totals that INFO shows, since start or CONFIG RESETSTAT.
+type Counters struct {
+	Connections      int64
+	Rejected         int64 // connections refused at maxclients
+	Commands         int64
+	Expired          int64
+	Hits, Misses     int64
+	BytesIn          int64
+	BytesOut         int64
+	Published        int64
+	Turns            int64
+	OutputLimitKills int64
+	QueryLimitKills  int64
+	ErrorReplies     map[string]int64 // by code: "ERR", "WRONGTYPE"
+	UnexpectedError  int64
+}

@@ -1,0 +1,411 @@
+package commands
+
+import (
+	"github.com/cairnmq/cairn/resp"
+	"github.com/cairnmq/cairn/streams"
+)
+
+var streamGroupCommands = []Command{
+	{
+		Name: "xgroup", Arity: -2, Group: "stream", Since: "5.0.0",
+		Summary: "Commands about consumer groups.", Complexity: "Depends on the subcommand",
+	},
+	{
+		Parent: "xgroup", Name: "create", Arity: -5, Flags: Write | DenyOOM, Keys: Keys{2, 2, 1},
+		Group: "stream", Since: "5.0.0", Syntax: "key group <id | $> [MKSTREAM] [ENTRIESREAD entries-read]",
+		Access:  []string{"RW insert"},
+		Summary: "Creates a consumer group that gets the entries behind an ID, or those to come ($).", Complexity: "O(1)",
+		History: []string{"7.0.0: Added the `entries_read` named argument."},
+		Run:     xgroupCreate,
+	},
+	{
+		Parent: "xgroup", Name: "createconsumer", Arity: 5, Flags: Write | DenyOOM, Keys: Keys{2, 2, 1},
+		Group: "stream", Since: "6.2.0", Syntax: "key group consumer", Access: []string{"RW insert"},
+		Summary: "Adds a consumer to a group; reading as one does that, too.", Complexity: "O(1)",
+		Run: xgroupCreateConsumer,
+	},
+	{
+		Parent: "xgroup", Name: "delconsumer", Arity: 5, Flags: Write, Keys: Keys{2, 2, 1},
+		Group: "stream", Since: "5.0.0", Syntax: "key group consumer", Access: []string{"RW delete"},
+		Summary:    "Removes a consumer and what it has pending, and returns how much that was.",
+		Complexity: "O(N) where N is the number of entries that are pending in the group",
+		Run:        xgroupDelConsumer,
+	},
+	{
+		Parent: "xgroup", Name: "destroy", Arity: 4, Flags: Write, Keys: Keys{2, 2, 1},
+		Group: "stream", Since: "5.0.0", Syntax: "key group", Access: []string{"RW delete"},
+		Summary: "Removes a consumer group with its consumers and all that is pending.", Complexity: "O(1)",
+		Run: xgroupDestroy,
+	},
+	helpCommand("xgroup", 0, "stream", "5.0.0"),
+	{
+		Parent: "xgroup", Name: "setid", Arity: -5, Flags: Write, Keys: Keys{2, 2, 1},
+		Group: "stream", Since: "5.0.0", Syntax: "key group <id | $> [ENTRIESREAD entries-read]",
+		Summary: "Makes a consumer group go on behind an ID.", Complexity: "O(1)",
+		History: []string{"7.0.0: Added the optional `entries_read` argument."},
+		Run:     xgroupSetID,
+	},
+	{
+		Name: "xreadgroup", Arity: -7, Flags: Write | Blocking, KeysFunc: keysOfStreams,
+		Group: "stream", Since: "5.0.0",
+		Syntax:    "GROUP group consumer [COUNT count] [BLOCK milliseconds] [NOACK] STREAMS key [key ...] id [id ...]",
+		KeySearch: KeySearch{Keyword: "STREAMS", From: 4}, Access: []string{"RO access"},
+		Summary:    "Returns entries that the group has not had yet (>), or those pending for a consumer; waits for new ones if need be.",
+		Complexity: "O(N) where N is the number of entries returned",
+		OnTimeout:  (*resp.Buffer).NullArray,
+		Run:        xreadgroup,
+	},
+	{
+		Name: "xack", Arity: -4, Flags: Write | Fast, Keys: Keys{1, 1, 1},
+		Group: "stream", Since: "5.0.0", Syntax: "key group id [id ...]",
+		Summary: "Acknowledges entries that were delivered to a consumer of a group.", Complexity: "O(1) for each ID",
+		Run: xack,
+	},
+	{
+		Name: "xpending", Arity: -3, Flags: ReadOnly, Keys: Keys{1, 1, 1},
+		Group: "stream", Since: "5.0.0", Syntax: "key group [[IDLE min-idle-time] start end count [consumer]]",
+		Tips:       []string{"nondeterministic_output"},
+		Summary:    "Tells how many entries of a group are pending, or which ones, for whom and for how long.",
+		Complexity: "O(N) where N is the number of entries returned, or passed over because they are not idle for long enough",
+		History:    []string{"6.2.0: Added the `IDLE` option and exclusive range intervals."},
+		Run:        xpending,
+	},
+	{
+		Name: "xclaim", Arity: -6, Flags: Write | Fast, Keys: Keys{1, 1, 1},
+		Group: "stream", Since: "5.0.0",
+		Syntax:     "key group consumer min-idle-time id [id ...] [IDLE ms] [TIME unix-time-milliseconds] [RETRYCOUNT count] [FORCE] [JUSTID] [LASTID last-id]",
+		Tips:       []string{"nondeterministic_output"},
+		Summary:    "Gives pending entries to another consumer of the group.",
+		Complexity: "O(log N) for each ID, where N is the number of entries that are pending in the group",
+		Run:        xclaim,
+	},
+	{
+		Name: "xautoclaim", Arity: -6, Flags: Write | Fast, Keys: Keys{1, 1, 1},
+		Group: "stream", Since: "6.2.0", Syntax: "key group consumer min-idle-time start [COUNT count] [JUSTID]",
+		Access: []string{"RW delete"}, Tips: []string{"nondeterministic_output"},
+		Summary:    "Gives entries that are pending for too long to another consumer of the group.",
+		Complexity: "O(1) if count is small",
+		History:    []string{"7.0.0: Added an element to the reply array, containing deleted entries the command cleared from the PEL"},
+		Run:        xautoclaim,
+	},
+	{
+		Name: "xinfo", Arity: -2, Group: "stream", Since: "5.0.0",
+		Summary: "Commands that describe streams.", Complexity: "Depends on the subcommand",
+	},
+	{
+		Parent: "xinfo", Name: "consumers", Arity: 4, Flags: ReadOnly, Keys: Keys{2, 2, 1},
+		Group: "stream", Since: "5.0.0", Syntax: "key group", Tips: []string{"nondeterministic_output"},
+		Summary: "Describes the consumers of a group.", Complexity: "O(N) where N is the number of consumers",
+		History: []string{"7.2.0: Added the `inactive` field."},
+		Run:     xinfoConsumers,
+	},
+	{
+		Parent: "xinfo", Name: "groups", Arity: 3, Flags: ReadOnly, Keys: Keys{2, 2, 1},
+		Group: "stream", Since: "5.0.0", Syntax: "key",
+		Summary: "Describes the consumer groups of a stream.", Complexity: "O(N) where N is the number of groups",
+		History: []string{"7.0.0: Added the `entries-read` and `lag` fields"},
+		Run:     xinfoGroups,
+	},
+	helpCommand("xinfo", 0, "stream", "5.0.0"),
+	{
+		Parent: "xinfo", Name: "stream", Arity: -3, Flags: ReadOnly, Keys: Keys{2, 2, 1},
+		Group: "stream", Since: "5.0.0", Syntax: "key [FULL [COUNT count]]",
+		Summary: "Describes a stream; with FULL also entries, groups, consumers and what is pending.", Complexity: "O(1), with FULL O(N) where N is the number of items returned",
+		History: []string{
+			"6.0.0: Added the `FULL` modifier.",
+			"7.0.0: Added the `max-deleted-entry-id`, `entries-added`, `recorded-first-entry-id`, `entries-read` and `lag` fields",
+			"7.2.0: Added the `active-time` field of consumers.",
+		},
+		Run: xinfoStream,
+	},
+}
+
+const (
+	errGroupNeedsKey  resp.Error = "ERR The XGROUP subcommand requires the key to exist. Note that for CREATE you may want to use the MKSTREAM option to create an empty stream automatically."
+	errEntriesRead    resp.Error = "ERR value for ENTRIESREAD must be positive or -1"
+	errGroupMissing   resp.Error = "ERR Missing GROUP option for XREADGROUP"
+	errNowInReadGroup resp.Error = "ERR The $ ID is meaningless in the context of XREADGROUP: you want to read the history of this consumer by specifying a proper ID, or use the > ID to get new messages. The $ ID would just return an empty result set."
+)
+
+func errNoGroup(group, key []byte) resp.Error {
+	return resp.Errorf("NOGROUP No such consumer group '%s' for key name '%s'", group, key)
+}
+
+func errNoKeyOrGroup(key, group []byte) resp.Error {
+	return resp.Errorf("NOGROUP No such key '%s' or consumer group '%s'", key, group)
+}
+
+func errNoKeyOrGroupToRead(key, group []byte) resp.Error {
+	return resp.Errorf("NOGROUP No such key '%s' or consumer group '%s' in XREADGROUP with GROUP option", key, group)
+}
+
+// ---- XGROUP ----------------------------------------------------------------
+
+// groupArgs are what XGROUP CREATE and SETID take.
+type groupArgs struct {
+	key, group, id []byte
+	makeStream     bool
+	entriesRead    int64
+}
+
+func readGroup(c *Ctx, create bool) (g groupArgs, err error) {
+	a := &c.Args
+	g = groupArgs{key: a.Next(), group: a.Next(), id: a.Next(), entriesRead: streams.ReadUnknown}
+	for a.More() {
+		switch {
+		case create && a.Word("MKSTREAM"):
+			g.makeStream = true
+		case a.Len() > 1 && a.Word("ENTRIESREAD"):
+			g.entriesRead = a.Int()
+			if g.entriesRead < 0 && g.entriesRead != streams.ReadUnknown {
+				a.Fail(errEntriesRead)
+			}
+		default:
+			return g, subcommandSyntax(c)
+		}
+	}
+	return g, a.Err()
+}
+
+// maxArgs are the calls of XGROUP CREATE and SETID with every option once; more
+// of them make no sense.
+const (
+	groupCreateArgsMax = 8
+	groupSetIDArgsMax  = 7
+)
+
+func xgroupCreate(c *Ctx) error {
+	g, err := readGroup(c, true)
+	if err != nil {
+		return err
+	}
+	s, err := streams.Open(c.Tx, g.key)
+	if err != nil {
+		return err
+	}
+	if s == nil && !g.makeStream {
+		return errGroupNeedsKey
+	}
+	if len(c.Args.All()) > groupCreateArgsMax {
+		return subcommandSyntax(c)
+	}
+	id := streams.ID{}
+	if isDollar(g.id) {
+		if s != nil {
+			id = s.LastID()
+		}
+	} else if parsed, ok := streams.ParseID(g.id, 0); ok {
+		id = parsed
+	} else {
+		return streams.ErrInvalidID
+	}
+	if s == nil {
+		s = streams.Create(c.Tx, g.key)
+	}
+	if err := s.CreateGroup(g.group, id, g.entriesRead); err != nil {
+		return err
+	}
+	c.Out.OK()
+	return nil
+}
+
+func isDollar(p []byte) bool { return len(p) == 1 && p[0] == '$' }
+
+func xgroupSetID(c *Ctx) error {
+	a, err := readGroup(c, false)
+	if err != nil {
+		return err
+	}
+	s, g, err := openGroup(c, a.key, a.group)
+	if err != nil {
+		return err
+	}
+	if len(c.Args.All()) > groupSetIDArgsMax {
+		return subcommandSyntax(c)
+	}
+	id := s.LastID()
+	if !isDollar(a.id) {
+		ok := false
+		if id, ok = streams.ParseLimit(a.id, 0); !ok {
+			return streams.ErrInvalidID
+		}
+	}
+	g.SetID(id, a.entriesRead)
+	c.Out.OK()
+	return nil
+}
+
+// openGroup returns the group of XGROUP's subcommands, which has to exist.
+func openGroup(c *Ctx, key, group []byte) (*streams.Stream, *streams.Group, error) {
+	s, err := streams.Open(c.Tx, key)
+	if err != nil {
+		return nil, nil, err
+	}
+	if s == nil {
+		return nil, nil, errGroupNeedsKey
+	}
+	g := s.Group(group)
+	if g == nil {
+		return nil, nil, errNoGroup(group, key)
+	}
+	return s, g, nil
+}
+
+func xgroupDestroy(c *Ctx) error {
+	s, err := streams.Open(c.Tx, c.Args.Next())
+	if err != nil {
+		return err
+	}
+	if s == nil {
+		return errGroupNeedsKey
+	}
+	writeCount(c.Out, s.DestroyGroup(c.Args.Next()))
+	return nil
+}
+
+// writeCount writes how many things were made or removed: one or none.
+func writeCount(out *resp.Buffer, one bool) {
+	if one {
+		out.Int(1)
+		return
+	}
+	out.Int(0)
+}
+
+func xgroupCreateConsumer(c *Ctx) error {
+	_, g, err := openGroup(c, c.Args.Next(), c.Args.Next())
+	if err != nil {
+		return err
+	}
+	_, created := g.CreateConsumer(c.Args.Next())
+	writeCount(c.Out, created)
+	return nil
+}
+
+func xgroupDelConsumer(c *Ctx) error {
+	_, g, err := openGroup(c, c.Args.Next(), c.Args.Next())
+	if err != nil {
+		return err
+	}
+	c.Out.Int(int64(g.DeleteConsumer(c.Args.Next())))
+	return nil
+}
+
+// ---- reading and acknowledging ---------------------------------------------
+
+// delivery is what one stream has for the consumer.
+type delivery struct {
+	key     []byte
+	s       *streams.Stream
+	g       *streams.Group
+	history bool // what is pending for it, behind id; else what is new
+	id      streams.ID
+}
+
+func xreadgroup(c *Ctx) error {
+	r := readRead(c, true)
+	if r.group == nil {
+		c.Args.Fail(errGroupMissing)
+	}
+	if err := c.Args.Err(); err != nil {
+		return err
+	}
+	deliveries := make([]delivery, len(r.keys))
+	for i := range deliveries {
+		if err := deliveries[i].read(c, &r, i); err != nil {
+			return err
+		}
+	}
+	n := 0
+	for i := range deliveries {
+		d := &deliveries[i]
+		d.g.See(r.consumer)
+		if d.has() {
+			n++
+		}
+	}
+	if n == 0 {
+		return r.wait(c)
+	}
+	startReadReply(c.Out, n)
+	for i := range deliveries {
+		if d := &deliveries[i]; d.has() {
+			d.write(c, &r)
+		}
+	}
+	return nil
+}
+
+// read finds out what to deliver of the i-th stream.
+func (d *delivery) read(c *Ctx, r *readArgs, i int) error {
+	s, err := streams.Open(c.Tx, r.keys[i])
+	if err != nil {
+		return err
+	}
+	if s == nil {
+		return errNoKeyOrGroupToRead(r.keys[i], r.group)
+	}
+	g := s.Group(r.group)
+	if g == nil {
+		return errNoKeyOrGroupToRead(r.keys[i], r.group)
+	}
+	*d = delivery{key: r.keys[i], s: s, g: g}
+	switch p := r.ids[i]; {
+	case isDollar(p):
+		return errNowInReadGroup
+	case len(p) == 1 && p[0] == '>':
+	default:
+		id, ok := streams.ParseID(p, 0)
+		if !ok {
+			return streams.ErrInvalidID
+		}
+		// The last ID of all is Redis' way to write ">".
+		d.id, d.history = id, id != streams.MaxID
+	}
+	return nil
+}
+
+// has reports whether there is something to say about the stream.
+func (d *delivery) has() bool { return d.history || d.g.HasNew() }
+
+func (d *delivery) write(c *Ctx, r *readArgs) {
+	consumer := d.g.See(r.consumer)
+	nameReadReply(c.Out, d.key)
+	length := c.Out.ArrayLater()
+	n := 0
+	if d.history {
+		n = d.g.ReadHistory(consumer, d.id, r.count, func(id streams.ID, e *streams.Entry) {
+			if e != nil {
+				writeEntry(c.Out, e)
+				return
+			}
+			c.Out.Array(2)
+			writeID(c.Out, id)
+			c.Out.NullArray()
+		})
+	} else {
+		n = d.g.ReadNew(consumer, r.count, r.noAck, func(e *streams.Entry) { writeEntry(c.Out, e) })
+	}
+	c.Out.SetLen(length, n)
+}
+
+func xack(c *Ctx) error {
+	s, err := streams.Open(c.Tx, c.Args.Next())
+	if err != nil {
+		return err
+	}
+	var g *streams.Group
+	if group := c.Args.Next(); s != nil {
+		g = s.Group(group)
+	}
+	if g == nil {
+		c.Out.Int(0)
+		return nil
+	}
+	ids := c.Args.ids()
+	if err := c.Args.Err(); err != nil {
+		return err
+	}
+	c.Out.Int(int64(g.Ack(ids)))
+	return nil
+}
