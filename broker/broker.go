@@ -1,0 +1,141 @@
+package broker
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"github.com/cairnmq/cairn/commands"
+	"github.com/cairnmq/cairn/config"
+	"github.com/cairnmq/cairn/pubsub"
+	"github.com/cairnmq/cairn/resp"
+	"github.com/cairnmq/cairn/storage"
+)
+
+// Session is one client's state.
+type Session = commands.Session
+
+// Options are what a broker is made of.
+type Options struct {
+	Store  *storage.Store
+	Config *config.Config
+	Rand   *rand.Rand
+	// Elapsed is a monotonic clock for statistics only (SLOWLOG, INFO
+	// commandstats): nothing that a client can tell apart depends on it. Nil
+	// counts no time.
+	Elapsed func() time.Duration
+	// Logf takes what an operator should see; nil drops it.
+	Logf func(format string, args ...any)
+	// Started is when the process started.
+	Started time.Time
+}
+
+// Broker runs commands. All its methods belong to one goroutine.
+type Broker struct {
+	options Options
+	server  *commands.Server
+	store   *storage.Store
+
+	tx  *storage.Tx // of the turn, database 0
+	now time.Time
+
+	ctx     commands.Ctx
+	discard resp.Buffer // takes the replies of CLIENT REPLY OFF
+
+	waits     waits
+	paused    []*Session
+	detaching []detached
+	jobs      []Job
+	touched   []*Session
+	resumed   []*Session
+	lastID    int64
+}
+
+// New returns a broker without clients.
+func New(o Options) *Broker {
+	if o.Elapsed == nil {
+		o.Elapsed = func() time.Duration { return 0 }
+	}
+	if o.Logf == nil {
+		o.Logf = func(string, ...any) {}
+	}
+	b := &Broker{options: o, store: o.Store, waits: newWaits()}
+	b.server = &commands.Server{
+		Config:   o.Config,
+		Table:    commands.NewTable(),
+		Hub:      pubsub.NewHub(),
+		Store:    o.Store,
+		Rand:     o.Rand,
+		Sessions: make(map[int64]*Session),
+		Watchers: make(map[commands.DBKey][]*Session),
+		Started:  o.Started,
+	}
+	b.server.RunQueued = b.runQueued
+	return b
+}
+
+// Server is what the sessions share: counters, configuration, a shutdown that
+// was asked for.
+func (b *Broker) Server() *commands.Server { return b.server }
+
+// Connect begins a session for a new connection.
+func (b *Broker) Connect(peer commands.Peer, now time.Time) *Session {
+	b.lastID++
+	s := &Session{ID: b.lastID, Peer: peer, Created: now, LastUsed: now, Touch: b.touch}
+	s.Out.Proto = 2
+	s.Subs.Receiver = s
+	s.User = commands.DefaultUser
+	s.Authenticated = b.options.Config.RequirePass == ""
+	b.server.Sessions[s.ID] = s
+	b.server.Counters.Connections++
+	return s
+}
+
+// Disconnect ends a session whose connection is gone. What it waited for it
+// will not get; what it had queued is forgotten.
+func (b *Broker) Disconnect(s *Session) {
+	s.Killed = true
+	if s.Blocked != nil {
+		b.waits.remove(s)
+	}
+	b.server.Unwatch(s)
+	b.server.Hub.UnsubscribeAll(&s.Subs)
+	s.Multi = nil
+	delete(b.server.Sessions, s.ID)
+}
+
+func (b *Broker) touch(s *Session) {
+	if !s.Touched {
+		s.Touched = true
+		b.touched = append(b.touched, s)
+	}
+}
+
+// resume lets the server feed the session again.
+func (b *Broker) resume(s *Session) {
+	b.resumed = append(b.resumed, s)
+	b.touch(s)
+}
+
+// ProtocolError answers what was no command and ends the session.
+func (b *Broker) ProtocolError(s *Session, text string) {
+	if s.CloseAfterReply || s.Killed {
+		return
+	}
+	s.Out.Error(resp.Error("ERR Protocol error: " + text))
+	s.CloseAfterReply = true
+	b.touch(s)
+}
+
+// Touched returns the sessions that have something to send or are to be
+// closed, as of the last End.
+func (b *Broker) Touched() []*Session { return b.touched }
+
+// Resumed returns the sessions that are no longer held: commands that already
+// arrived from them are due.
+func (b *Broker) Resumed() []*Session { return b.resumed }
+
+// Jobs returns the long reads that the turn has put off.
+func (b *Broker) Jobs() []Job { return b.jobs }
+
+// Blocked returns how many sessions wait for a key.
+func (b *Broker) Blocked() int { return len(b.waits.deadlines.all) }

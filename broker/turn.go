@@ -1,0 +1,393 @@
+package broker
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/cairnmq/cairn/commands"
+	"github.com/cairnmq/cairn/resp"
+	"github.com/cairnmq/cairn/storage"
+)
+
+// # A turn
+//
+//	Begin     the time is read once; what is due runs: timeouts, expiry
+//	Do …      every command that has arrived is a unit: check, run, serve
+//	End       one batch is committed (and synced); then replies may leave
+//
+// Replies are written to the sessions' buffers as commands run, but the server
+// sends nothing before End has returned: no client sees a write, its own or
+// another's, that is not yet on disk (rule R4). A turn without writes commits
+// nothing and waits for nothing.
+//
+// A *unit* is what nobody sees half of: a command, an EXEC with all its
+// commands, a blocked command that is served, a timeout, a slice of the sweep.
+// After each unit, and before the next, those who wait for a key that the unit
+// made ready are served, oldest first (rule R2): otherwise an LPOP later in the
+// same turn would overtake a BLPOP that has waited for minutes.
+//
+// An error reply has written nothing (rule R3): Do compares the transaction's
+// count of edits around each handler and panics when one broke the rule.
+
+// sweepKeys is how many keys or records one turn removes on its own account.
+const sweepKeys = 500
+
+// Begin starts a turn at the given time.
+func (b *Broker) Begin(now time.Time) {
+	for _, s := range b.touched {
+		s.Touched = false
+	}
+	clear(b.touched)
+	b.touched = b.touched[:0]
+	clear(b.resumed)
+	b.resumed = b.resumed[:0]
+	clear(b.jobs)
+	b.jobs = b.jobs[:0]
+
+	b.now = now
+	b.tx = b.store.Begin(now)
+	b.server.Counters.Turns++
+	b.server.Sample(now)
+	b.want()
+	if at, ok := b.store.NextSweep(now); ok && !at.After(now) {
+		b.tx.Sweep(sweepKeys)
+		b.settle()
+	}
+	b.expireWaits()
+	b.endPause()
+}
+
+// End commits the turn. After an error no reply may leave, and the process has
+// to end: what the log holds is unknown (rule R5).
+func (b *Broker) End() error {
+	wrote, err := b.store.Commit()
+	if err != nil {
+		return err
+	}
+	if wrote {
+		b.server.LastCommit = b.now
+	}
+	if b.server.SyncTurn {
+		b.server.SyncTurn = false
+		if err := b.store.SyncNow(); err != nil {
+			return err
+		}
+	}
+	b.server.Counters.Expired = b.store.Expired
+	for _, d := range b.detaching {
+		b.jobs = append(b.jobs, b.job(d))
+	}
+	clear(b.detaching)
+	b.detaching = b.detaching[:0]
+	return nil
+}
+
+// Deadline returns when a turn has to run even if nothing arrives.
+func (b *Broker) Deadline() (at time.Time, ok bool) {
+	earlier := func(t time.Time) {
+		if !ok || t.Before(at) {
+			at, ok = t, true
+		}
+	}
+	if t, due := b.waits.deadlines.next(); due {
+		earlier(t)
+	}
+	if t, due := b.store.NextSweep(b.now); due {
+		earlier(t)
+	}
+	if len(b.paused) > 0 {
+		earlier(b.server.Pause.Until)
+	}
+	return at, ok
+}
+
+// want tells the store what units have to report.
+func (b *Broker) want() {
+	b.store.WantReady = b.waits.count > 0
+	b.store.WantTouched = len(b.server.Watchers) > 0
+	b.store.WantEvents = b.options.Config.NotifyKeyspaceEvents.Any()
+}
+
+// Do runs a command, queues it (MULTI), parks it (until a key is ready) or puts
+// it off (a long read). It returns false, having done nothing, when the
+// session's command has to wait: the server offers it again once the session
+// is resumed. args are not kept.
+func (b *Broker) Do(s *Session, args [][]byte) bool {
+	if s.Held() {
+		return false
+	}
+	s.LastUsed = b.now
+	cmd, err := b.server.Table.Resolve(args)
+	if err == nil {
+		err = b.check(s, cmd, args)
+	}
+	if err != nil {
+		b.refuse(s, cmd, err)
+		return true
+	}
+	if b.pauses(s, cmd) {
+		s.Paused = true
+		b.paused = append(b.paused, s)
+		return false
+	}
+	b.touch(s)
+	s.LastCmd = cmd
+	if s.Multi != nil && !cmd.Has(commands.InMulti) {
+		s.Multi.Queue = append(s.Multi.Queue, commands.Queued{Cmd: cmd, Args: clone(args)})
+		b.out(s).Simple("QUEUED")
+		b.replied(s)
+		return true
+	}
+	b.run(s, cmd, args)
+	b.settle()
+	return true
+}
+
+// check refuses what the table says must not run now.
+func (b *Broker) check(s *Session, cmd *commands.Command, args [][]byte) error {
+	if !cmd.ArityFits(len(args)) {
+		return commands.ArityError(cmd)
+	}
+	if !s.Authenticated && !cmd.Has(commands.NoAuth) {
+		return commands.ErrNoAuth
+	}
+	if s.Multi != nil && cmd.Has(commands.NoMulti) {
+		return resp.Error("ERR Command not allowed inside a transaction")
+	}
+	if s.Out.Proto != 3 && !cmd.Has(commands.InSubscribe) && s.Subscribed() {
+		return resp.Errorf("ERR Can't execute '%s': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context", cmd.FullName())
+	}
+	return nil
+}
+
+// refuse answers a command that does not run.
+func (b *Broker) refuse(s *Session, cmd *commands.Command, err error) {
+	if cmd != nil {
+		cmd.Stats.Rejected++
+	}
+	switch {
+	case cmd != nil && cmd.Name == "exec":
+		// An EXEC that cannot run ends the transaction.
+		s.Multi = nil
+		b.server.Unwatch(s)
+		err = resp.Errorf("EXECABORT Transaction discarded because of: %s", strings.TrimPrefix(err.Error(), "ERR "))
+	case s.Multi != nil:
+		s.Multi.Aborted = true
+	}
+	b.touch(s)
+	b.fail(b.out(s), err)
+	b.replied(s)
+}
+
+// out is where the session's replies go at the moment.
+func (b *Broker) out(s *Session) *resp.Buffer {
+	if s.Reply == commands.ReplySkipNext {
+		s.Reply = commands.ReplySkip
+	}
+	if s.Reply == commands.ReplyOn {
+		return &s.Out
+	}
+	b.discard.Proto = s.Out.Proto
+	b.discard.Reset(1 << 10)
+	return &b.discard
+}
+
+// replied ends what CLIENT REPLY SKIP has begun.
+func (b *Broker) replied(s *Session) {
+	if s.Reply == commands.ReplySkip {
+		s.Reply = commands.ReplyOn
+	}
+}
+
+// run executes one command of a session as it stands.
+func (b *Broker) run(s *Session, cmd *commands.Command, args [][]byte) {
+	c := &b.ctx
+	*c = commands.Ctx{
+		Cmd: cmd, Args: commands.NewArgs(cmd, args), Tx: b.tx.In(s.DB), Out: b.out(s),
+		Session: s, Server: b.server, Detachable: true,
+	}
+	s.Running = true
+	mark := c.Out.Mark()
+	b.call(c)
+	if w := c.TakeWait(); w != nil {
+		c.Out.Truncate(mark)
+		b.park(s, cmd, clone(args), *w)
+	}
+	if c.TakeDetach() {
+		c.Out.Truncate(mark)
+		s.Detached = true
+		b.detaching = append(b.detaching, detached{s, cmd, clone(args), s.DB, c.Out == &s.Out})
+	}
+	s.Running = false
+	if len(s.Pushes) > 0 && !s.Detached {
+		s.ReleasePushes()
+	}
+	b.replied(s)
+}
+
+// call runs a handler, turns its error into a reply and counts.
+func (b *Broker) call(c *commands.Ctx) {
+	mark := c.Out.Mark()
+	edits := c.Tx.Edits()
+	c.Tx.NoTouch = c.Session.NoTouch || c.Cmd.Has(commands.Touches)
+	c.Tx.ReportMisses = b.store.WantEvents && c.Cmd.Has(commands.ReadOnly)
+	began := b.options.Elapsed()
+	err := runNamed(c)
+	took := b.options.Elapsed() - began
+	b.count(c, took)
+	if err == nil {
+		return
+	}
+	if c.Tx.Edits() != edits && !c.Cmd.Has(commands.Blocking) {
+		panic(fmt.Sprintf("broker: %s answers an error after it has written (rule R3): %v", c.Cmd.FullName(), err))
+	}
+	c.Out.Truncate(mark)
+	c.Cmd.Stats.Failed++
+	b.fail(c.Out, err)
+}
+
+// runNamed names the command in a panic that its handler causes.
+func runNamed(c *commands.Ctx) error {
+	completed := false
+	defer func() {
+		if !completed {
+			if p := recover(); p != nil {
+				panic(fmt.Sprintf("%s: %v", c.Cmd.FullName(), p))
+			}
+		}
+	}()
+	err := c.Cmd.Run(c)
+	completed = true
+	return err
+}
+
+// fail is the one place where an error becomes a reply.
+func (b *Broker) fail(out *resp.Buffer, err error) {
+	var reply resp.Error
+	if !errors.As(err, &reply) {
+		b.options.Logf("internal error: %v", err)
+		reply = "ERR internal error"
+	}
+	b.server.CountError(reply)
+	out.Error(reply)
+}
+
+func (b *Broker) count(c *commands.Ctx, took time.Duration) {
+	b.server.Counters.Commands++
+	c.Cmd.Stats.Calls++
+	c.Cmd.Stats.Micros += took.Microseconds()
+	hits, misses := c.Tx.TakeLookups()
+	if c.Cmd.Has(commands.ReadOnly) {
+		b.server.Counters.Hits += hits
+		b.server.Counters.Misses += misses
+	}
+	if limit := b.options.Config.SlowlogLogSlowerThan; limit >= 0 && took.Microseconds() >= limit && !c.Cmd.Has(commands.SkipSlowlog) {
+		b.server.LogSlow(c, took)
+	}
+}
+
+// settle ends a unit: those who watch learn of it, those who wait are served,
+// and what a handler has asked of the broker is done.
+func (b *Broker) settle() {
+	// First those who go: what the unit has made ready is not for them.
+	if len(b.server.Closing) > 0 {
+		b.dismiss()
+	}
+	if len(b.server.Unblocked) > 0 {
+		b.unblock()
+	}
+	report := b.tx.Unit()
+	if !report.Empty() {
+		b.spread(report)
+	}
+	if len(b.paused) > 0 {
+		b.endPause()
+	}
+	b.want()
+}
+
+// dismiss lets go of sessions that CLIENT KILL has ended.
+func (b *Broker) dismiss() {
+	for _, s := range b.server.Closing {
+		if s.Killed && s.Blocked != nil {
+			b.waits.remove(s)
+		}
+		b.touch(s)
+	}
+	b.server.Closing = b.server.Closing[:0]
+}
+
+// spread tells watchers and waiters of a unit's report.
+func (b *Broker) spread(report storage.Report) {
+	b.dirty(report)
+	b.notify(report.Events)
+	ready := report.Ready
+	for _, db := range report.Moved {
+		ready = append(ready, b.waits.keysOf(db)...)
+	}
+	if len(ready) > 0 {
+		b.serve(ready)
+	}
+}
+
+// dirty voids the transactions of those who watch a key that has changed.
+func (b *Broker) dirty(report storage.Report) {
+	if len(b.server.Watchers) == 0 {
+		return
+	}
+	for _, key := range report.Touched {
+		for _, s := range b.server.Watchers[commands.DBKey(key)] {
+			s.Dirty = true
+		}
+	}
+	for _, db := range report.Moved {
+		b.server.DirtyDB(b.tx, db)
+	}
+}
+
+// runQueued executes the commands of a transaction as one unit. It is called
+// by EXEC's handler, whose own context c is.
+func (b *Broker) runQueued(c *commands.Ctx, queue []commands.Queued) error {
+	c.Out.Array(len(queue))
+	for _, q := range queue {
+		inner := commands.Ctx{
+			Cmd: q.Cmd, Args: commands.NewArgs(q.Cmd, q.Args), Tx: b.tx.In(c.Session.DB), Out: c.Out,
+			Session: c.Session, Server: b.server, InExec: true,
+		}
+		b.call(&inner)
+	}
+	c.Tx.NoTouch = false
+	return nil
+}
+
+// Drain prepares the end: everybody who waits is released with an error, and
+// every connection is closed once it has its replies.
+func (b *Broker) Drain() {
+	for _, s := range b.waits.all() {
+		b.waits.remove(s)
+		s.Out.Error("UNBLOCKED the server is shutting down")
+	}
+	for _, s := range b.server.Sessions {
+		if !s.Detached {
+			s.CloseAfterReply = true
+			b.touch(s)
+		}
+	}
+}
+
+// clone copies a command's arguments: they are to outlive the server's buffer.
+func clone(args [][]byte) [][]byte {
+	size := 0
+	for _, a := range args {
+		size += len(a)
+	}
+	all := make([]byte, 0, size)
+	out := make([][]byte, len(args))
+	for i, a := range args {
+		all = append(all, a...)
+		out[i] = all[len(all)-len(a) : len(all) : len(all)]
+	}
+	return out
+}

@@ -1,0 +1,321 @@
+package broker
+
+import (
+	"container/heap"
+	"time"
+
+	"github.com/cairnmq/cairn/commands"
+	"github.com/cairnmq/cairn/storage"
+)
+
+// # Waiting
+//
+// A blocked command is a command that found nothing yet. It is parked with its
+// arguments at each of its keys; when a unit has made one of them ready, its
+// handler simply runs again. There is no code for serving anywhere else: a new
+// blocking command needs none here.
+//
+// What breaks the naive version (keep a list, run them all):
+//
+//   - Order. Clients are served in the order in which they blocked, per key, and
+//     a client that was not served keeps its place: it leaves the queues only
+//     when it is served, timed out, unblocked or gone.
+//   - Types. A BLPOP is not to be woken (and answered WRONGTYPE) because a
+//     stream appears under its key. A waiter is asked only if the key has the
+//     type it waits for, or if it also wants to know that the key is gone.
+//   - Ten thousand waiters. A push of one message must not cost a look at each
+//     of them: once the key is gone nobody behind the first is asked, and of
+//     waiters of one class (the consumers of a group) none is asked after one of
+//     them found nothing.
+//   - Chains. Serving a BLMOVE makes another key ready: it is put at the end of
+//     the list of ready keys and has its turn within the same unit.
+//
+// Invariants: s.Blocked != nil exactly while s stands in a queue of every one
+// of its keys (and in the heap of deadlines, if it has one). A served waiter's
+// effect and the push that woke it are in the same batch.
+
+// waits holds the parked sessions.
+type waits struct {
+	queues    map[storage.KeyRef]*waitQueue
+	nodes     map[*Session][]*waitNode
+	deadlines deadlines
+	count     int
+	seq       uint64
+}
+
+// waitQueue is the line at one key.
+type waitQueue struct {
+	first, last *waitNode
+	alsoGone    int // how many of them want to know that the key is gone
+}
+
+// waitNode is one session's place at one key.
+type waitNode struct {
+	session    *Session
+	key        storage.KeyRef
+	prev, next *waitNode
+}
+
+func newWaits() waits {
+	return waits{queues: make(map[storage.KeyRef]*waitQueue), nodes: make(map[*Session][]*waitNode)}
+}
+
+// add parks a session whose Blocked is set.
+func (w *waits) add(s *Session) {
+	w.seq++
+	s.Blocked.Seq = w.seq
+	w.count++
+	for _, key := range s.Blocked.Wait.Keys {
+		ref := storage.KeyRef{DB: s.Blocked.DB, Key: key}
+		if w.standsAt(s, ref) {
+			continue // a key named twice
+		}
+		q := w.queues[ref]
+		if q == nil {
+			q = &waitQueue{}
+			w.queues[ref] = q
+		}
+		n := &waitNode{session: s, key: ref, prev: q.last}
+		if q.last == nil {
+			q.first = n
+		} else {
+			q.last.next = n
+		}
+		q.last = n
+		if s.Blocked.Wait.AlsoGone {
+			q.alsoGone++
+		}
+		w.nodes[s] = append(w.nodes[s], n)
+	}
+	w.deadlines.add(s)
+}
+
+func (w *waits) standsAt(s *Session, ref storage.KeyRef) bool {
+	for _, n := range w.nodes[s] {
+		if n.key == ref {
+			return true
+		}
+	}
+	return false
+}
+
+// remove takes a session out of all its queues; it is no longer blocked.
+func (w *waits) remove(s *Session) {
+	w.count--
+	for _, n := range w.nodes[s] {
+		q := w.queues[n.key]
+		if n.prev == nil {
+			q.first = n.next
+		} else {
+			n.prev.next = n.next
+		}
+		if n.next == nil {
+			q.last = n.prev
+		} else {
+			n.next.prev = n.prev
+		}
+		if s.Blocked.Wait.AlsoGone {
+			q.alsoGone--
+		}
+		if q.first == nil {
+			delete(w.queues, n.key)
+		}
+	}
+	delete(w.nodes, s)
+	w.deadlines.remove(s)
+	s.Blocked = nil
+}
+
+// keysOf returns the keys of a database that somebody waits for.
+func (w *waits) keysOf(db int) []storage.KeyRef {
+	var keys []storage.KeyRef
+	for ref := range w.queues {
+		if ref.DB == db {
+			keys = append(keys, ref)
+		}
+	}
+	return keys
+}
+
+// all returns the parked sessions, oldest first.
+func (w *waits) all() []*Session {
+	list := make([]*Session, 0, w.count)
+	for s := range w.nodes {
+		list = append(list, s)
+	}
+	sortBySeq(list)
+	return list
+}
+
+// park makes a session wait. Its timeout counts from now.
+func (b *Broker) park(s *Session, cmd *commands.Command, args [][]byte, w commands.Wait) {
+	s.Blocked = &commands.Blocked{Cmd: cmd, Args: args, DB: s.DB, Wait: w, Since: b.now, HeapIndex: -1}
+	if w.Timeout > 0 {
+		s.Blocked.Deadline = b.now.Add(w.Timeout)
+	}
+	b.waits.add(s)
+}
+
+// serve asks those who wait for the given keys, and for the keys that serving
+// them makes ready, to look again.
+func (b *Broker) serve(ready []storage.KeyRef) {
+	for i := 0; i < len(ready); i++ {
+		ready = append(ready, b.serveKey(ready[i])...)
+	}
+}
+
+// serveKey runs the waiters of one key in order and returns the keys that this
+// has made ready.
+func (b *Broker) serveKey(ref storage.KeyRef) (ready []storage.KeyRef) {
+	q := b.waits.queues[ref]
+	if q == nil {
+		return nil
+	}
+	var barren map[string]bool // classes of which one found nothing
+	for n := q.first; n != nil; {
+		next := n.next
+		s, w := n.session, &n.session.Blocked.Wait
+		t := storage.TypeNone
+		if o := b.tx.In(ref.DB).Peek([]byte(ref.Key)); o != nil {
+			t = o.Type()
+		}
+		if t == storage.TypeNone && q.alsoGone == 0 {
+			return ready
+		}
+		if (t == w.Type || w.AlsoGone) && !barren[w.Class] {
+			class := w.Class
+			if b.rerun(s) {
+				report := b.tx.Unit()
+				b.dirty(report)
+				b.notify(report.Events)
+				ready = append(ready, report.Ready...)
+			} else if class != "" {
+				if barren == nil {
+					barren = make(map[string]bool)
+				}
+				barren[class] = true
+			}
+		}
+		n = next
+	}
+	return ready
+}
+
+// rerun runs a parked command again and reports whether it came to an end.
+func (b *Broker) rerun(s *Session) bool {
+	w := s.Blocked
+	c := &commands.Ctx{
+		Cmd: w.Cmd, Args: commands.NewArgs(w.Cmd, w.Args), Tx: b.tx.In(w.DB), Out: b.out(s),
+		Session: s, Server: b.server, Rerun: true,
+	}
+	s.Running = true
+	mark := c.Out.Mark()
+	b.call(c)
+	s.Running = false
+	if c.TakeWait() != nil {
+		c.Out.Truncate(mark)
+		return false
+	}
+	b.release(s)
+	return true
+}
+
+// release ends a session's waiting: its reply has been written.
+func (b *Broker) release(s *Session) {
+	b.waits.remove(s)
+	s.ReleasePushes()
+	b.replied(s)
+	b.resume(s)
+}
+
+// expireWaits answers those whose time has run out.
+func (b *Broker) expireWaits() {
+	for {
+		s := b.waits.deadlines.due(b.now)
+		if s == nil {
+			return
+		}
+		b.timeOut(s)
+	}
+}
+
+func (b *Broker) timeOut(s *Session) {
+	s.Blocked.Cmd.OnTimeout(b.out(s))
+	b.release(s)
+}
+
+// unblock does what CLIENT UNBLOCK has asked for.
+func (b *Broker) unblock() {
+	for _, s := range b.server.Unblocked {
+		switch {
+		case s.Blocked == nil:
+		case s.Blocked.Unblock == commands.UnblockWithError:
+			b.fail(b.out(s), commands.ErrUnblocked)
+			b.release(s)
+		case s.Blocked.Unblock == commands.UnblockTimeout:
+			b.timeOut(s)
+		}
+	}
+	b.server.Unblocked = b.server.Unblocked[:0]
+}
+
+// deadlines orders the parked sessions that have one by time, then by arrival.
+type deadlines struct{ all []*Session }
+
+func (d *deadlines) Len() int { return len(d.all) }
+func (d *deadlines) Less(i, j int) bool {
+	a, b := d.all[i].Blocked, d.all[j].Blocked
+	if !a.Deadline.Equal(b.Deadline) {
+		return a.Deadline.Before(b.Deadline)
+	}
+	return a.Seq < b.Seq
+}
+
+func (d *deadlines) Swap(i, j int) {
+	d.all[i], d.all[j] = d.all[j], d.all[i]
+	d.all[i].Blocked.HeapIndex = i
+	d.all[j].Blocked.HeapIndex = j
+}
+
+func (d *deadlines) Push(x any) {
+	s := x.(*Session)
+	s.Blocked.HeapIndex = len(d.all)
+	d.all = append(d.all, s)
+}
+
+func (d *deadlines) Pop() any {
+	last := len(d.all) - 1
+	s := d.all[last]
+	d.all[last] = nil
+	d.all = d.all[:last]
+	s.Blocked.HeapIndex = -1
+	return s
+}
+
+func (d *deadlines) add(s *Session) {
+	if !s.Blocked.Deadline.IsZero() {
+		heap.Push(d, s)
+	}
+}
+
+func (d *deadlines) remove(s *Session) {
+	if s.Blocked.HeapIndex >= 0 {
+		heap.Remove(d, s.Blocked.HeapIndex)
+	}
+}
+
+// next returns the earliest deadline.
+func (d *deadlines) next() (time.Time, bool) {
+	if len(d.all) == 0 {
+		return time.Time{}, false
+	}
+	return d.all[0].Blocked.Deadline, true
+}
+
+// due returns the first session whose deadline has come, nil if there is none.
+func (d *deadlines) due(now time.Time) *Session {
+	if at, ok := d.next(); !ok || at.After(now) {
+		return nil
+	}
+	return d.all[0]
+}
