@@ -1,0 +1,56 @@
+# cairn. `make` shows what there is.
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+COMMIT  ?= $(shell git rev-parse --short HEAD 2>/dev/null)
+LDFLAGS  = -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+FUZZTIME ?= 30s
+
+.DEFAULT_GOAL = help
+
+help: ## shows this
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## builds bin/cairn
+	go build -trimpath -ldflags '$(LDFLAGS)' -o bin/cairn .
+
+run: build ## starts the broker on 127.0.0.1:6379 with its data in ./data (ARGS='--port 7000' adds options)
+	bin/cairn $(ARGS)
+
+test: ## runs all tests that need nothing but Go
+	go test ./...
+
+race: ## runs the tests with the race detector
+	go test -race ./...
+
+compat: ## compares with a real Redis (REDIS_SERVER=/path/to/redis-server)
+	@command -v "$${REDIS_SERVER:-redis-server}" >/dev/null || { echo "compat: no redis-server; make deps installs it"; exit 1; }
+	go test -count=1 -v ./compat_test | grep -v '^=== '
+
+fuzz: ## runs each fuzz target for FUZZTIME (30s)
+	@go test -list '^Fuzz' ./... | awk '/^Fuzz/ { targets[n++] = $$1 } /^ok/ { for (i = 0; i < n; i++) print $$2, targets[i]; n = 0 }' | \
+	while read -r package target; do echo "$$package $$target"; go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) "$$package" || exit 1; done
+
+lint: ## gofmt, go vet, staticcheck
+	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "not formatted (gofmt -w):"; echo "$$unformatted"; exit 1; }
+	go vet ./...
+	go run $(STATICCHECK) ./...
+
+docs: ## writes docs/commands.md and docs/config.md from their tables
+	go test ./commands ./config -run '^TestDocs$$' -update -count=1
+
+cover: ## shows how much of each package the tests reach
+	go test -coverpkg=./... -coverprofile=coverage.out ./...
+	go tool cover -func=coverage.out | tail -1
+
+check: lint race compat ## what CI runs
+
+deps: ## installs what `make check` needs beside Go, on Debian: redis-server and redis-cli
+	.ci/run deps
+
+clean: ## removes what was built; ./data stays
+	rm -rf bin coverage.out
+
+.PHONY: help build run test race fuzz compat lint docs cover check deps clean

@@ -1,0 +1,144 @@
+package server
+
+import (
+	"net"
+	"time"
+
+	"github.com/cairnmq/cairn/broker"
+)
+
+const (
+	// carriedBytesMax is how much of an incomplete command is carried to the
+	// loop's own read buffer and back. A longer one gets a buffer of its own,
+	// into which the rest is read directly.
+	carriedBytesMax = 4 << 10
+	// heldBytesMax is how much is read ahead of a client that waits for a key.
+	heldBytesMax = 64 << 10
+	// unsentBytesMax is how much a client may leave unread of its replies before
+	// its further commands have to wait. (The directive
+	// client-output-buffer-limit closes it, this only slows it down.)
+	unsentBytesMax = 64 << 20
+	// keptBytes is the memory of a buffer that is kept for the next use.
+	keptBytes = 4 << 10
+	// inputBytesMin is the least size of a buffer for a long command.
+	inputBytesMin = 32 << 10
+)
+
+// conn is one client's connection: what has been read and not yet run, and what
+// the loop has to know to move its bytes. What it means to the broker stands in
+// the session.
+type conn struct {
+	link    link
+	session *broker.Session
+	index   int // place in the loop's list of connections
+
+	framing framing
+	input   []byte // read and not yet run
+	need    int    // least size of the command that input begins with
+
+	// queued: stands on the list for this turn or the next. runnable: input may
+	// hold whole commands, so that there is no need to read before running.
+	queued, runnable bool
+	// full: the socket takes no more for now. ended: the peer will send nothing
+	// more. closed: neither shall we.
+	full, ended, closed bool
+
+	overSoftSince time.Time // zero: output below its soft limit
+	read          *longRead // the long read that runs for this client, if any
+	remote, local string
+}
+
+func newConn(l link) *conn {
+	return &conn{link: l, remote: addressText(l.remoteAddr())}
+}
+
+// addressText writes an address as CLIENT LIST does: a unix socket is its path
+// and port 0.
+func addressText(a net.Addr) string {
+	if a.Network() == "unix" {
+		return a.String() + ":0"
+	}
+	return a.String()
+}
+
+// RemoteAddr implements commands.Peer.
+func (c *conn) RemoteAddr() string { return c.remote }
+
+// LocalAddr implements commands.Peer.
+func (c *conn) LocalAddr() string {
+	if c.local == "" {
+		c.local = addressText(c.link.localAddr())
+	}
+	return c.local
+}
+
+// FD implements commands.Peer.
+func (c *conn) FD() int { return c.link.fd() }
+
+// QueryBuffer implements commands.Peer.
+func (c *conn) QueryBuffer() (used, free int) { return len(c.input), cap(c.input) - len(c.input) }
+
+// fitsShared reports whether the input goes on in the loop's shared buffer.
+func (c *conn) fitsShared(shared []byte) bool {
+	return len(c.input) <= carriedBytesMax && c.need <= len(shared)
+}
+
+// receiveShared reads once into the shared buffer, behind what was carried over.
+// What is not run has to be kept (keep) before the buffer is used again.
+func (c *conn) receiveShared(shared []byte) (input []byte, n int, err error) {
+	carried := copy(shared, c.input)
+	n, err = c.link.read(shared[carried:])
+	return shared[:carried+n], n, err
+}
+
+// receiveOwn reads once into the connection's own buffer. That grows with what
+// has arrived, never with what was announced.
+func (c *conn) receiveOwn() (n int, err error) {
+	if len(c.input) == cap(c.input) || cap(c.input) < inputBytesMin {
+		size := max(inputBytesMin, 2*len(c.input))
+		if c.need > len(c.input) {
+			size = min(size, c.need)
+		}
+		c.input = append(make([]byte, 0, max(size, len(c.input)+1)), c.input...)
+	}
+	n, err = c.link.read(c.input[len(c.input):cap(c.input)])
+	c.input = c.input[:len(c.input)+n]
+	return n, err
+}
+
+// keep holds on to what is left of the input, which is the connection's own
+// buffer or the shared one.
+func (c *conn) keep(rest []byte, own bool) {
+	switch {
+	case len(rest) == 0 && cap(c.input) <= keptBytes:
+		c.input = c.input[:0]
+	case len(rest) == 0:
+		c.input = nil
+	case own && len(rest) > carriedBytesMax:
+		c.input = rest
+	case own:
+		c.input = append([]byte(nil), rest...)
+	default:
+		c.input = append(c.input[:0], rest...)
+	}
+}
+
+// slow reports whether the client leaves so many replies unread that its next
+// commands have to wait.
+func (c *conn) slow() bool { return c.session.Out.Len() > unsentBytesMax }
+
+// watch tells the poller what the connection waits for now.
+func (c *conn) watch() error {
+	var i interest
+	if c.session.Out.Len() > 0 {
+		i |= toWrite
+	}
+	switch {
+	case c.ended || c.session.CloseAfterReply || c.slow():
+	case c.session.Held() && c.link.seesEnd() && len(c.input) >= heldBytesMax:
+		i |= toEnd
+	default:
+		i |= toRead | toEnd
+	}
+	return c.link.watch(i)
+}

@@ -1,0 +1,188 @@
+package server
+
+import (
+	"math/rand/v2"
+	"net"
+	"syscall"
+	"time"
+
+	"github.com/cairnmq/cairn/broker"
+	"github.com/cairnmq/cairn/commands"
+	"github.com/cairnmq/cairn/config"
+	"github.com/cairnmq/cairn/storage"
+)
+
+// Options are what a server is made of.
+type Options struct {
+	Config *config.Config
+	Store  *storage.Store
+	Log    *Log
+	// Started is when the process started.
+	Started time.Time
+	// Listeners replace those that the configuration names.
+	Listeners []net.Listener
+
+	// portable moves bytes the way that works everywhere, for tests.
+	portable bool
+}
+
+// Server serves a store to clients.
+type Server struct {
+	options  Options
+	loop     *loop
+	everySec everySecond
+}
+
+// New opens the listeners: from here on clients can connect, though nobody
+// answers before Run. An error says what to do about it.
+func New(o Options) (*Server, error) {
+	listeners := o.Listeners
+	if listeners == nil {
+		var err error
+		if listeners, err = openListeners(o.Config); err != nil {
+			return nil, err
+		}
+	}
+	p, err := newPoller(o.portable)
+	if err != nil {
+		closeListeners(listeners)
+		return nil, err
+	}
+	for _, l := range listeners {
+		if err := p.listen(l); err != nil {
+			closeListeners(listeners)
+			p.close()
+			return nil, err
+		}
+	}
+	s := &Server{options: o}
+	b := broker.New(broker.Options{
+		Store:   o.Store,
+		Config:  o.Config,
+		Rand:    rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
+		Elapsed: func() time.Duration { return time.Since(o.Started) },
+		Logf:    o.Log.Warningf,
+		Started: o.Started,
+	})
+	s.loop = newLoop(b, o.Config, o.Log, p, listeners)
+	s.everySec = everySecond{store: o.Store, fail: s.fail}
+	limitClients(o.Config, o.Log)
+	s.changed("appendfsync")
+	o.Config.OnChange(s.changed)
+	return s, nil
+}
+
+// changed puts a directive into effect that is not read each time.
+func (s *Server) changed(directive string) {
+	switch directive {
+	case "appendfsync":
+		s.options.Store.SetSync(SyncPolicy(s.options.Config))
+		s.everySec.on.Store(s.options.Config.AppendFsync == config.FsyncEverySecond)
+	case "loglevel":
+		s.options.Log.SetLevel(s.options.Config.LogLevel)
+	}
+}
+
+// SyncPolicy is what the directive appendfsync asks of the store.
+func SyncPolicy(c *config.Config) storage.SyncPolicy {
+	switch c.AppendFsync {
+	case config.FsyncEverySecond:
+		return storage.SyncEverySecond
+	case config.FsyncNo:
+		return storage.SyncNo
+	}
+	return storage.SyncAlways
+}
+
+// Run serves until the server is asked to end, then closes the store. After an
+// error the store is left alone: what is on disk is known only after a restart.
+func (s *Server) Run() error {
+	stop := s.everySec.start()
+	s.announce()
+	err := s.loop.run()
+	stop()
+	closeListeners(s.loop.listeners)
+	s.loop.poller.close()
+	if err != nil {
+		s.loop.abandon()
+		return err
+	}
+	return s.closeStore()
+}
+
+// closeStore waits for the long reads that are still on their way out, as the
+// store must not be closed under them.
+func (s *Server) closeStore() error {
+	done := make(chan struct{})
+	go func() {
+		s.loop.reads.running.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-time.After(readsEndMax):
+		return s.options.Store.SyncNow()
+	}
+	return s.options.Store.Close()
+}
+
+// readsEndMax is how long the end waits for reads that nobody wants any more.
+const readsEndMax = 2 * time.Second
+
+// Stop asks the server to end: listeners are closed, clients released, replies
+// delivered. It may be called from any goroutine; the reason is logged.
+func (s *Server) Stop(reason string) {
+	s.loop.inbox.post(func() { s.loop.end(reason) })
+}
+
+// fail ends the server with an error that happened outside the loop.
+func (s *Server) fail(err error) {
+	s.loop.inbox.post(func() { s.loop.fatal = err })
+}
+
+// announce logs what an operator wants to see at the start.
+func (s *Server) announce() {
+	o, c := s.options, s.options.Config
+	o.Log.Printf(Notice, "cairn %s, answering as Redis %s", commands.Version, commands.RedisVersion)
+	o.Log.Printf(Notice, "Listening on %s", describeListeners(s.loop.listeners))
+	if beyondLoopback(s.loop.listeners) && c.RequirePass == "" {
+		if c.ProtectedMode {
+			o.Log.Warningf("Clients from other machines are refused until there is a password (--requirepass), or --protected-mode no says that it needs none")
+		} else {
+			o.Log.Warningf("No password is set and protected-mode is off: whoever reaches this port can read and delete everything")
+		}
+	}
+	o.Log.Printf(Notice, "Data in %s: %d keys", c.Dir, s.keys())
+	o.Log.Printf(Notice, "appendfsync %s: %s", c.AppendFsync, map[string]string{
+		config.FsyncAlways:      "a write is acknowledged when it is on disk",
+		config.FsyncEverySecond: "a write is acknowledged when the system has it, and is on disk a second later",
+		config.FsyncNo:          "a write is acknowledged when the system has it, and is on disk when that sees fit",
+	}[c.AppendFsync])
+	o.Log.Printf(Notice, "Ready to accept connections")
+}
+
+func (s *Server) keys() int64 {
+	tx, release := s.options.Store.Snapshot(time.Now())
+	defer release()
+	var keys int64
+	for db := range config.Databases {
+		keys += tx.In(db).Keys()
+	}
+	return keys
+}
+
+// filesReserved is how many descriptors the store and the rest may need.
+const filesReserved = 1024 + 64
+
+// limitClients lowers maxclients to what the system's limit of open files
+// allows. (Go has raised the soft limit to the hard one already.)
+func limitClients(c *config.Config, log *Log) {
+	var files syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err != nil {
+		return // then accepting tells
+	}
+	if room := max(1, int64(min(files.Cur, 1<<31))-filesReserved); int64(c.MaxClients) > room {
+		log.Warningf("maxclients is lowered from %d to %d: the system allows %d open files (ulimit -n)", c.MaxClients, room, files.Cur)
+		c.MaxClients = int(room)
+	}
+}
