@@ -2,6 +2,7 @@ package compat_test
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"sort"
 	"strconv"
@@ -29,14 +30,17 @@ import (
 //	~has(a,b)          which of these are among the elements
 //	~fields(a,b)       of lines name:value or name=value, only these
 //	~names             of lines name:value or name=value, only the names
+//	~origin             of a line of MONITOR, everything but the time and who it was
 type mode struct {
 	name string
 	args []string
 }
 
+var monitorOrigin = regexp.MustCompile(`^\d+\.\d{6} \[(\d+) \S+\]`)
+
 var modeNames = []string{
 	"sorted", "pairs", "shape", "int", "range", "text", "error", "any", "list", "unordered", "count",
-	"at", "hide", "without", "only", "first", "has", "fields", "names",
+	"at", "hide", "without", "only", "first", "has", "fields", "names", "origin",
 }
 
 func parseModes(text string) ([]mode, error) {
@@ -109,6 +113,8 @@ func (m mode) apply(f frame) frame {
 		return m.among(f)
 	case "fields", "names":
 		return m.lines(f)
+	case "origin":
+		f.text = monitorOrigin.ReplaceAllString(f.text, "(time) [$1 (address)]")
 	}
 	return f
 }

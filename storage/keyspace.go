@@ -203,19 +203,18 @@ func (tx *Tx) ScanKeys(cursor uint64, yield func(KeyInfo) (more bool)) (next uin
 	return next
 }
 
-// RandomKey returns a key at or behind a random place r of the order of SCAN,
-// nil when there are no keys.
-func (tx *Tx) RandomKey(r uint64) []byte {
-	var key []byte
+// RandomKey returns a key at or behind a random place r of the order of SCAN;
+// ok is false when there are no keys.
+func (tx *Tx) RandomKey(r uint64) (key []byte, ok bool) {
 	first := func(i KeyInfo) bool {
-		if key == nil {
-			key = append([]byte(nil), i.Key...)
+		if !ok {
+			key, ok = append([]byte(nil), i.Key...), true
 		}
 		return false
 	}
 	tx.ScanKeys(r>>(64-hashBits), first)
-	if key == nil {
+	if !ok {
 		tx.ScanKeys(0, first)
 	}
-	return key
+	return key, ok
 }

@@ -84,6 +84,9 @@ func (o *Object) ExpireAt() int64 { return o.expireAt }
 // back: an object that has to be read from disk counts as used then.
 func (o *Object) LastUsed() time.Time { return o.lastUsed }
 
+// SetLastUsed makes the object look as if it had not been used since t.
+func (o *Object) SetLastUsed(t time.Time) { o.lastUsed = t }
+
 const metaHasExpiry = 1 << 0
 
 var errShortMeta = errors.New("metadata too short")

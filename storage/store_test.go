@@ -355,8 +355,12 @@ func TestRandomKey(t *testing.T) {
 	s := open(t, vfs.NewMem(), Options{Seed: 3})
 	defer s.Close()
 	tx := s.Begin(at(1))
-	if tx.RandomKey(7) != nil {
+	if _, ok := tx.RandomKey(7); ok {
 		t.Error("a key of an empty database")
+	}
+	put(tx.In(1), "", "")
+	if _, ok := tx.In(1).RandomKey(7); !ok {
+		t.Error("the key with the empty name does not come up")
 	}
 	for i := range 20 {
 		put(tx, fmt.Sprint("k", i), "")
@@ -364,7 +368,8 @@ func TestRandomKey(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	got := make(map[string]bool)
 	for range 2000 {
-		got[string(tx.RandomKey(rng.Uint64()))] = true
+		key, _ := tx.RandomKey(rng.Uint64())
+		got[string(key)] = true
 	}
 	if len(got) < 15 {
 		t.Errorf("only %d of 20 keys ever come up", len(got))

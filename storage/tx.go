@@ -217,6 +217,19 @@ func (tx *Tx) Create(key []byte, t Type) *Object {
 	if o.typ != TypeNone {
 		panic("storage: create of a key that exists: " + o.Key)
 	}
+	tx.create(o, t)
+	tx.Event(o, TypeNone, "new")
+	return o
+}
+
+// Overwrite drops the object and makes another one in its place. The caller
+// sets its State. For those who listen the key has been there all the time.
+func (tx *Tx) Overwrite(o *Object, t Type) {
+	tx.Drop(o)
+	tx.create(o, t)
+}
+
+func (tx *Tx) create(o *Object, t Type) {
 	tx.writable()
 	tx.edits++
 	o.typ = t
@@ -227,8 +240,6 @@ func (tx *Tx) Create(key []byte, t Type) *Object {
 	o.space.keys++
 	o.space.dirty = true
 	tx.markDirty(o)
-	tx.Event(o, TypeNone, "new")
-	return o
 }
 
 // Drop removes the object with all its records and expiry. It is quick however
@@ -331,6 +342,10 @@ func (tx *Tx) MarkReady(o *Object) {
 		tx.ready = append(tx.ready, KeyRef{o.space.db, o.Key})
 	}
 }
+
+// Touched returns the keys that the unit has changed so far, one entry for each
+// change.
+func (tx *Tx) Touched() []KeyRef { return tx.touched }
 
 // Unit ends a unit: it returns what the unit has reported since the last call.
 // The slices are reused by the next unit.

@@ -24,11 +24,11 @@ type Claimed struct {
 	Entry Entry
 }
 
-// Claim gives pending entries to the consumer of that name, which is made when
-// there is one to give. Those that were deleted from the stream are no longer
-// pending then.
+// Claim gives pending entries to the consumer of that name, which is made if
+// there is none. Those that were deleted from the stream are no longer pending
+// then.
 func (g *Group) Claim(name []byte, ids []ID, o Claim) (claimed []Claimed) {
-	s := g.s
+	s, c := g.s, g.See(name)
 	changed := false
 	if g.last.Less(o.LastID) {
 		g.last = o.LastID
@@ -51,10 +51,13 @@ func (g *Group) Claim(name []byte, ids []ID, o Claim) (claimed []Claimed) {
 		case o.IdleMin > 0 && now-p.Time < o.IdleMin:
 			continue
 		}
-		o.take(&p, g.claims(name))
+		o.take(&p, c)
 		g.put(p)
 		changed = true
 		claimed = append(claimed, Claimed{id, entry})
+	}
+	if len(claimed) > 0 {
+		g.active(c)
 	}
 	if changed {
 		s.tx.ChangedQuietly(s.o, "")
@@ -71,13 +74,6 @@ func (g *Group) claimable(id ID, pending bool, o Claim) (e Entry, ok bool) {
 		return Entry{}, g.s.has(id)
 	}
 	return g.s.Get(id)
-}
-
-// claims returns the consumer of that name as one that just got something.
-func (g *Group) claims(name []byte) *Consumer {
-	c := g.See(name)
-	g.active(c)
-	return c
 }
 
 // take makes p the consumer's.
@@ -102,7 +98,7 @@ const autoClaimTries = 10
 // of entries that were deleted from the stream and therefore are no longer
 // pending. They count as well.
 func (g *Group) AutoClaim(name []byte, start ID, count int64, o Claim) (next ID, claimed []Claimed, deleted []ID) {
-	s := g.s
+	s, c := g.s, g.See(name)
 	now := s.tx.NowMillis()
 	tries := count * autoClaimTries
 	behind, atEnd := start, false
@@ -137,7 +133,6 @@ func (g *Group) AutoClaim(name []byte, start ID, count int64, o Claim) (next ID,
 		case o.IdleMin > 0 && now-p.Time < o.IdleMin:
 			return 0
 		}
-		c := g.claims(name)
 		g.counted(p.consumer, -1)
 		o.take(p, c)
 		g.counted(p.consumer, +1)
@@ -145,6 +140,9 @@ func (g *Group) AutoClaim(name []byte, start ID, count int64, o Claim) (next ID,
 		count--
 		return written
 	})
+	if len(claimed) > 0 {
+		g.active(c)
+	}
 	if len(claimed) > 0 || len(deleted) > 0 {
 		s.tx.ChangedQuietly(s.o, "")
 	}

@@ -294,7 +294,7 @@ func (g *Group) HasNew() bool { return g.s.HasAfter(g.last) }
 
 // ReadNew delivers to c up to count entries (0: any number) that the group has
 // not had yet, and returns how many. They become c's pending entries unless
-// noAck is set. An entry is valid for the unit.
+// noAck is set. What an entry holds stays valid, the entry itself does not.
 func (g *Group) ReadNew(c *Consumer, count int, noAck bool, yield func(*Entry)) (delivered int) {
 	s := g.s
 	bytes := 0

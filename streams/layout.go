@@ -316,15 +316,57 @@ func decodeTimes(p []byte, set func(within uint32, seen, active int64)) error {
 	return r.err
 }
 
-// A page: for each pending entry the distance of its ID and of its delivery
+// A page: what the directory keeps of it (how many entries, the lowest delivery
+// time, whose they are), so that the directory can be read without taking the
+// entries apart; then for each entry the distance of its ID and of its delivery
 // time from the one before (the first: from the page's own ID and from 0), the
 // consumer's number, and how often it was delivered.
 
 const pageVersion = 1
 
-func appendPage(dst []byte, key ID, entries []Pending) []byte {
+// share is how many entries of a page are one consumer's.
+type share struct {
+	consumer uint32
+	count    uint32
+}
+
+// pageHeader is what a page says of itself.
+type pageHeader struct {
+	count  int
+	oldest int64
+	shares []share
+}
+
+// summarise computes the header of a page; shares is used for its own.
+func summarise(entries []Pending, shares []share) (h pageHeader) {
+	h.count = len(entries)
+	for i := range entries {
+		e := &entries[i]
+		if i == 0 || e.Time < h.oldest {
+			h.oldest = e.Time
+		}
+		at := 0
+		for at < len(shares) && shares[at].consumer != e.consumer {
+			at++
+		}
+		if at == len(shares) {
+			shares = append(shares, share{consumer: e.consumer})
+		}
+		shares[at].count++
+	}
+	h.shares = shares
+	return h
+}
+
+func appendPage(dst []byte, key ID, h pageHeader, entries []Pending) []byte {
 	dst = append(dst, pageVersion)
-	dst = binary.AppendUvarint(dst, uint64(len(entries)))
+	dst = binary.AppendUvarint(dst, uint64(h.count))
+	dst = binary.AppendVarint(dst, h.oldest)
+	dst = binary.AppendUvarint(dst, uint64(len(h.shares)))
+	for _, s := range h.shares {
+		dst = binary.AppendUvarint(dst, uint64(s.consumer))
+		dst = binary.AppendUvarint(dst, uint64(s.count))
+	}
 	prev, time := key, int64(0)
 	for i := range entries {
 		e := &entries[i]
@@ -345,15 +387,37 @@ func appendPage(dst []byte, key ID, entries []Pending) []byte {
 // pageEntriesLimit bounds what decodePage believes.
 const pageEntriesLimit = 1 << 16
 
-func decodePage(key ID, p []byte, entries []Pending) ([]Pending, error) {
-	r := reader{p: p}
+// pageHeader reads the header of a page; shares is used for its own.
+func (r *reader) pageHeader(shares []share) (h pageHeader) {
 	r.version(pageVersion)
-	n := r.uvarint()
-	if n == 0 || n > pageEntriesLimit {
+	count := r.uvarint()
+	h.oldest = r.varint()
+	owners := r.uvarint()
+	if count == 0 || count > pageEntriesLimit || owners > count {
 		r.fail(errGarbage)
 	}
+	left := count
+	for i := uint64(0); i < owners && r.err == nil; i++ {
+		s := share{r.number(), r.number()}
+		if uint64(s.count) > left {
+			r.fail(errGarbage)
+		}
+		left -= uint64(s.count)
+		shares = append(shares, s)
+	}
+	if left != 0 {
+		r.fail(errGarbage)
+	}
+	h.count, h.shares = int(count), shares
+	return h
+}
+
+func decodePage(key ID, p []byte, entries []Pending) ([]Pending, error) {
+	r := reader{p: p}
+	var few [8]share
+	h := r.pageHeader(few[:0])
 	prev, time := key, int64(0)
-	for i := uint64(0); i < n && r.err == nil; i++ {
+	for i := 0; i < h.count && r.err == nil; i++ {
 		ms, seq := r.uvarint(), r.uvarint()
 		id := ID{prev.Ms + ms, seq}
 		if ms == 0 {

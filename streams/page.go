@@ -40,6 +40,7 @@ type directory struct {
 	resident int     // how many are in memory
 	dirty    []*page // those to write, and some that are gone
 	scratch  []Pending
+	shares   []share
 	spare    [][]Pending // for new pages
 }
 
@@ -77,7 +78,7 @@ func (d *directory) cool(p *page) {
 	if p.entries == nil {
 		return
 	}
-	if cap(p.entries) >= pageEntriesMax && len(d.spare) < sparePagesMax {
+	if len(d.spare) < sparePagesMax {
 		d.spare = append(d.spare, p.entries[:0])
 	}
 	p.entries, p.used = nil, false
@@ -108,17 +109,18 @@ func (g *Group) loadPages() {
 	s, d := g.s, &g.pages
 	from, to := groupBounds(kindPage, g.number)
 	for sub, record := range s.tx.Scan(s.o, from, to, false) {
-		p := &page{key: decodeID(sub[5:]), stored: true}
-		entries, err := decodePage(p.key, record, d.scratch[:0])
-		if err != nil {
-			s.corrupt("pending entries of group "+g.name, err)
+		r := reader{p: record}
+		h := r.pageHeader(d.shares[:0])
+		if r.err != nil {
+			s.corrupt("pending entries of group "+g.name, r.err)
 			return
 		}
-		d.scratch = entries
-		p.summarise(entries)
-		for i := range entries {
-			if c := g.byNumber[entries[i].consumer]; c != nil {
-				c.Pending++
+		d.shares = h.shares
+		p := &page{key: decodeID(sub[5:]), stored: true}
+		p.say(h)
+		for _, share := range h.shares {
+			if c := g.byNumber[share.consumer]; c != nil {
+				c.Pending += int(share.count)
 			}
 		}
 		d.all = append(d.all, p)
@@ -126,16 +128,20 @@ func (g *Group) loadPages() {
 	}
 }
 
-// summarise computes what the directory says of a page.
-func (p *page) summarise(entries []Pending) {
-	p.count = len(entries)
-	p.owners = 0
-	for i := range entries {
-		if i == 0 || entries[i].Time < p.oldest {
-			p.oldest = entries[i].Time
-		}
-		p.owners |= owner(entries[i].consumer)
+// say takes over what a header says.
+func (p *page) say(h pageHeader) {
+	p.count, p.oldest, p.owners = h.count, h.oldest, 0
+	for _, share := range h.shares {
+		p.owners |= owner(share.consumer)
 	}
+}
+
+// summarise computes what the directory says of a page from its entries.
+func (d *directory) summarise(p *page) pageHeader {
+	h := summarise(p.entries, d.shares[:0])
+	d.shares = h.shares
+	p.say(h)
+	return h
 }
 
 // peek returns the entries of a page, which are not to be changed; they are
@@ -184,7 +190,7 @@ func (g *Group) changed(p *page) {
 // newPage puts a page with the given entries at place i of the directory.
 func (g *Group) newPage(i int, entries []Pending) *page {
 	p := &page{key: entries[0].ID, entries: entries, used: true}
-	p.summarise(entries)
+	g.pages.summarise(p)
 	g.pages.all = slices.Insert(g.pages.all, i, p)
 	g.pages.heat(p)
 	g.changed(p)
@@ -275,7 +281,7 @@ func (g *Group) split(i int) {
 	half := len(p.entries) / 2
 	upper := append(g.pages.blank(), p.entries[half:]...)
 	p.entries = p.entries[:half]
-	p.summarise(p.entries)
+	g.pages.summarise(p)
 	g.changed(p)
 	g.newPage(i+1, upper)
 }
@@ -327,8 +333,7 @@ func (g *Group) flushPages() {
 		if p.gone || g.merge(p) {
 			continue
 		}
-		p.summarise(p.entries)
-		s.record = appendPage(s.record[:0], p.key, p.entries)
+		s.record = appendPage(s.record[:0], p.key, d.summarise(p), p.entries)
 		s.tx.Put(s.o, new(subKey).page(g.number, p.key), s.record)
 		p.stored = true
 	}

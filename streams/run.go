@@ -104,6 +104,7 @@ func (r *run) remove(id ID) {
 // ahead into r, expecting that the caller takes about want entries and comes
 // back for more.
 func (s *Stream) walk(r *run, id ID, want int, yield func(*Entry) bool) {
+	var e Entry
 	for {
 		if s.length == 0 || !id.Less(s.top) {
 			s.readsTail()
@@ -121,8 +122,8 @@ func (s *Stream) walk(r *run, id ID, want int, yield func(*Entry) bool) {
 		upto := source.upto
 		next, _ := later(id, s.beforeFirst()).Next() // below top
 		for i := source.search(next); i < len(source.entries); i++ {
-			e, ok := s.parse(source.entries[i].id, source.entries[i].record)
-			if !ok || !yield(&e) {
+			ok := false
+			if e, ok = s.parse(source.entries[i].id, source.entries[i].record); !ok || !yield(&e) {
 				return
 			}
 		}
@@ -236,15 +237,15 @@ func (s *Stream) HasAfter(id ID) bool {
 }
 
 // After calls yield for the entries behind id until it returns false: what
-// XREAD wants. want is how many the caller is likely to take. Entries stay
-// valid.
+// XREAD wants. want is how many the caller is likely to take. What an entry
+// holds stays valid, the entry itself is used for the next one.
 func (s *Stream) After(id ID, want int, yield func(*Entry) bool) {
 	s.walk(&s.ahead, id, want, yield)
 }
 
 // Range calls yield for the entries from start to stop, both included, until
-// it returns false; in reverse from stop to start. An entry is valid during the
-// call only.
+// it returns false; in reverse from stop to start. An entry and what it holds
+// are valid during the call only.
 func (s *Stream) Range(start, stop ID, reverse bool, yield func(*Entry) bool) {
 	start, stop = later(start, s.first), earlier(stop, s.top)
 	if s.length == 0 || stop.Less(start) {
@@ -269,6 +270,7 @@ func (s *Stream) Range(start, stop ID, reverse bool, yield func(*Entry) bool) {
 
 func (s *Stream) rangeTail(start, stop ID, reverse bool, yield func(*Entry) bool) (more bool) {
 	entries := s.tail.entries[s.tail.search(start):]
+	var e Entry
 	for i := range entries {
 		at := &entries[i]
 		if reverse {
@@ -280,8 +282,8 @@ func (s *Stream) rangeTail(start, stop ID, reverse bool, yield func(*Entry) bool
 			}
 			break
 		}
-		e, ok := s.parse(at.id, at.record)
-		if !ok || !yield(&e) {
+		ok := false
+		if e, ok = s.parse(at.id, at.record); !ok || !yield(&e) {
 			return false
 		}
 	}
@@ -289,9 +291,10 @@ func (s *Stream) rangeTail(start, stop ID, reverse bool, yield func(*Entry) bool
 }
 
 func (s *Stream) rangeDisk(start, stop ID, reverse bool, yield func(*Entry) bool) (more bool) {
+	var e Entry
 	for sub, record := range s.tx.Scan(s.o, new(subKey).entry(start), behind(stop), reverse) {
-		e, ok := s.parse(decodeID(sub[1:]), record)
-		if !ok || !yield(&e) {
+		ok := false
+		if e, ok = s.parse(decodeID(sub[1:]), record); !ok || !yield(&e) {
 			return false
 		}
 	}

@@ -74,6 +74,7 @@ func Open(tx *storage.Tx, key []byte) (*Stream, error) {
 func Create(tx *storage.Tx, key []byte) *Stream {
 	s := &Stream{tx: tx, o: tx.Create(key, storage.TypeStream), byName: make(map[string]*Group)}
 	s.o.State = s
+	s.tx.Changed(s.o, "") // a group may be all it gets, and that alone is no change to those who watch
 	return s
 }
 
@@ -134,7 +135,7 @@ func (s *Stream) extendTail(id ID) {
 		s.unread += len(s.record)
 		s.tailing = s.unread <= 2*runBytesMax
 	}
-	if !s.tailing {
+	if !s.tailing || len(s.record) > runBytesMax {
 		s.tail.reset(id)
 		return
 	}
