@@ -27,7 +27,7 @@ race: ## runs the tests with the race detector
 
 compat: ## compares with a real Redis (REDIS_SERVER=/path/to/redis-server)
 	@command -v "$${REDIS_SERVER:-redis-server}" >/dev/null || { echo "compat: no redis-server; make deps installs it"; exit 1; }
-	go test -count=1 -v ./compat_test | grep -v '^=== '
+	go test -count=1 -v ./compat_test
 
 fuzz: ## runs each fuzz target for FUZZTIME (30s)
 	@go test -list '^Fuzz' ./... | awk '/^Fuzz/ { targets[n++] = $$1 } /^ok/ { for (i = 0; i < n; i++) print $$2, targets[i]; n = 0 }' | \

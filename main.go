@@ -5,19 +5,16 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io/fs"
-	"math/rand/v2"
 	"os"
 	"os/signal"
 	"runtime"
-	"runtime/debug"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/cairnmq/cairn/commands"
 	"github.com/cairnmq/cairn/config"
 	"github.com/cairnmq/cairn/server"
-	"github.com/cairnmq/cairn/storage"
 )
 
 // version and commit are set by the Makefile.
@@ -40,7 +37,7 @@ func run(started time.Time, args []string) error {
 		fmt.Print(config.Help())
 		return nil
 	case errors.Is(err, config.ErrVersion):
-		fmt.Println("cairn", commands.Version, commands.Commit, runtime.Version())
+		fmt.Println(strings.Join(strings.Fields("cairn "+commands.Version+" "+commands.Commit+" "+runtime.Version()), " "))
 		return nil
 	case err != nil:
 		return err
@@ -64,49 +61,6 @@ func run(started time.Time, args []string) error {
 	}
 	log.Warningf("cairn has ended, all data are on disk")
 	return nil
-}
-
-// openLog opens the log, and has a crash of the program reported there, too.
-func openLog(c *config.Config) (*server.Log, error) {
-	log, err := server.OpenLog(c.LogFile, c.LogLevel)
-	if err != nil {
-		return nil, fmt.Errorf("cannot write the log: %w: check --logfile", err)
-	}
-	if c.LogFile == "" {
-		return log, nil
-	}
-	crashes, err := os.OpenFile(c.LogFile, os.O_APPEND|os.O_WRONLY, 0)
-	if err != nil {
-		return nil, fmt.Errorf("cannot write the log: %w: check --logfile", err)
-	}
-	defer crashes.Close() // SetCrashOutput keeps a duplicate
-	if err := debug.SetCrashOutput(crashes, debug.CrashOptions{}); err != nil {
-		return nil, fmt.Errorf("cannot write crashes to the log: %w", err)
-	}
-	return log, nil
-}
-
-func openStore(c *config.Config, log *server.Log) (*storage.Store, error) {
-	store, err := storage.Open(c.Dir, storage.Options{
-		Sync:            server.SyncPolicy(c),
-		CacheBytes:      int(c.ObjectCacheSize),
-		BlockCacheBytes: c.BlockCacheSize,
-		Seed:            rand.Uint64(),
-		Logf:            log.Warningf,
-	})
-	switch {
-	case errors.Is(err, storage.ErrLocked):
-		return nil, fmt.Errorf("%s: %w: stop that one or name another folder with --dir", c.Dir, err)
-	case errors.Is(err, storage.ErrFormat):
-		return nil, fmt.Errorf("%s: %w: start the newer cairn, or name another folder with --dir", c.Dir, err)
-	case errors.Is(err, storage.ErrForeign):
-		return nil, fmt.Errorf("%s: %w: name another folder with --dir", c.Dir, err)
-	case errors.Is(err, fs.ErrPermission):
-		return nil, fmt.Errorf("the data folder %s is not writable: %w: change its owner or name another with --dir", c.Dir, err)
-	case err != nil:
-		return nil, fmt.Errorf("the data folder %s: %w", c.Dir, err)
-	}
-	return store, nil
 }
 
 // endOnSignal ends the server in good order on the first signal and at once on

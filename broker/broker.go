@@ -1,6 +1,8 @@
 package broker
 
 import (
+	cryptorand "crypto/rand"
+	"io"
 	"math/rand/v2"
 	"time"
 
@@ -19,6 +21,8 @@ type Options struct {
 	Store  *storage.Store
 	Config *config.Config
 	Rand   *rand.Rand
+	// Entropy is where secrets come from; nil is the system's.
+	Entropy io.Reader
 	// Elapsed is a monotonic clock for statistics only (SLOWLOG, INFO
 	// commandstats): nothing that a client can tell apart depends on it. Nil
 	// counts no time.
@@ -47,11 +51,15 @@ type Broker struct {
 	jobs      []Job
 	touched   []*Session
 	resumed   []*Session
+	told      int // how many of the unit's changes those who track keys were told of
 	lastID    int64
 }
 
 // New returns a broker without clients.
 func New(o Options) *Broker {
+	if o.Entropy == nil {
+		o.Entropy = cryptorand.Reader
+	}
 	if o.Elapsed == nil {
 		o.Elapsed = func() time.Duration { return 0 }
 	}
@@ -65,11 +73,14 @@ func New(o Options) *Broker {
 		Hub:      pubsub.NewHub(),
 		Store:    o.Store,
 		Rand:     o.Rand,
+		Entropy:  o.Entropy,
+		Logf:     o.Logf,
 		Sessions: make(map[int64]*Session),
 		Watchers: make(map[commands.DBKey][]*Session),
 		Started:  o.Started,
 	}
 	b.server.RunQueued = b.runQueued
+	b.server.InitUsers()
 	return b
 }
 
@@ -83,8 +94,7 @@ func (b *Broker) Connect(peer commands.Peer, now time.Time) *Session {
 	s := &Session{ID: b.lastID, Peer: peer, Created: now, LastUsed: now, Touch: b.touch}
 	s.Out.Proto = 2
 	s.Subs.Receiver = s
-	s.User = commands.DefaultUser
-	s.Authenticated = b.options.Config.RequirePass == ""
+	b.server.Welcome(s)
 	b.server.Sessions[s.ID] = s
 	b.server.Counters.Connections++
 	return s
@@ -97,8 +107,7 @@ func (b *Broker) Disconnect(s *Session) {
 	if s.Blocked != nil {
 		b.waits.remove(s)
 	}
-	b.server.Unwatch(s)
-	b.server.Hub.UnsubscribeAll(&s.Subs)
+	b.server.Withdraw(s)
 	s.Multi = nil
 	delete(b.server.Sessions, s.ID)
 }

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"errors"
 	"slices"
 
 	"github.com/cairnmq/cairn/commands"
@@ -57,9 +58,11 @@ func (b *Broker) job(d detached) Job {
 			Session: d.session, Server: server, Detached: true,
 		}
 		if err := runNamed(c); err != nil {
-			// Found on the first run already, had it been there: an error of the
-			// arguments or the type shows before a handler asks to be detached.
-			out.Error("ERR " + resp.Error(err.Error()))
+			// An error of the arguments or the type has shown before the handler
+			// asked to be detached; this one is about the data.
+			reply := resp.Error("ERR " + err.Error())
+			errors.As(err, &reply)
+			out.Error(reply)
 		}
 		out.FlushNow()
 		return snapshot.Err()

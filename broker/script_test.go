@@ -117,7 +117,17 @@ func (s *stage) open() {
 		s.t.Fatal(err)
 	}
 	s.store = store
+	s.setSync()
 	s.broker = New(Options{Store: store, Config: s.config, Rand: rand.New(rand.NewPCG(1, 1)), Started: s.now})
+}
+
+// setSync does what the server does when appendfsync changes.
+func (s *stage) setSync() {
+	policy := storage.SyncAlways
+	if s.config.AppendFsync != config.FsyncAlways {
+		policy = storage.SyncNo
+	}
+	s.store.SetSync(policy)
 }
 
 func (s *stage) client(name string) *client {
@@ -237,6 +247,7 @@ func (s *stage) line(line string) {
 		if err := s.config.Set([]config.Pair{{Name: name, Value: value}}); err != nil {
 			s.t.Fatal(err)
 		}
+		s.setSync()
 	default:
 		var requests []request
 		for part := range strings.SplitSeq(line, " | ") {

@@ -3,10 +3,12 @@ package broker
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/cairnmq/cairn/commands"
+	"github.com/cairnmq/cairn/config"
 	"github.com/cairnmq/cairn/resp"
 	"github.com/cairnmq/cairn/storage"
 )
@@ -52,7 +54,9 @@ func (b *Broker) Begin(now time.Time) {
 	b.server.Sample(now)
 	b.want()
 	if at, ok := b.store.NextSweep(now); ok && !at.After(now) {
+		began := b.options.Elapsed()
 		b.tx.Sweep(sweepKeys)
+		b.server.Latency(commands.LatencyExpire, now, b.options.Elapsed()-began)
 		b.settle()
 	}
 	b.expireWaits()
@@ -62,7 +66,9 @@ func (b *Broker) Begin(now time.Time) {
 // End commits the turn. After an error no reply may leave, and the process has
 // to end: what the log holds is unknown (rule R5).
 func (b *Broker) End() error {
-	wrote, err := b.store.Commit()
+	b.server.Broadcast()
+	b.server.LimitTracking()
+	wrote, err := b.commit()
 	if err != nil {
 		return err
 	}
@@ -84,6 +90,18 @@ func (b *Broker) End() error {
 	return nil
 }
 
+// commit writes what the turn has changed, and notes if that took long.
+func (b *Broker) commit() (wrote bool, err error) {
+	began := b.options.Elapsed()
+	wrote, err = b.store.Commit()
+	event := commands.LatencySync
+	if b.options.Config.AppendFsync != config.FsyncAlways {
+		event = commands.LatencyWrite
+	}
+	b.server.Latency(event, b.now, b.options.Elapsed()-began)
+	return wrote, err
+}
+
 // Deadline returns when a turn has to run even if nothing arrives.
 func (b *Broker) Deadline() (at time.Time, ok bool) {
 	earlier := func(t time.Time) {
@@ -100,13 +118,16 @@ func (b *Broker) Deadline() (at time.Time, ok bool) {
 	if len(b.paused) > 0 {
 		earlier(b.server.Pause.Until)
 	}
+	if b.server.TracksTooMuch() {
+		earlier(b.now)
+	}
 	return at, ok
 }
 
 // want tells the store what units have to report.
 func (b *Broker) want() {
 	b.store.WantReady = b.waits.count > 0
-	b.store.WantTouched = len(b.server.Watchers) > 0
+	b.store.WantTouched = len(b.server.Watchers) > 0 || b.server.Tracking.Clients() > 0
 	b.store.WantEvents = b.options.Config.NotifyKeyspaceEvents.Any()
 }
 
@@ -121,6 +142,7 @@ func (b *Broker) Do(s *Session, args [][]byte) bool {
 	s.LastUsed = b.now
 	cmd, err := b.server.Table.Resolve(args)
 	if err == nil {
+		s.LastCmd = cmd
 		err = b.check(s, cmd, args)
 	}
 	if err != nil {
@@ -133,7 +155,6 @@ func (b *Broker) Do(s *Session, args [][]byte) bool {
 		return false
 	}
 	b.touch(s)
-	s.LastCmd = cmd
 	if s.Multi != nil && !cmd.Has(commands.InMulti) {
 		s.Multi.Queue = append(s.Multi.Queue, commands.Queued{Cmd: cmd, Args: clone(args)})
 		b.out(s).Simple("QUEUED")
@@ -141,6 +162,9 @@ func (b *Broker) Do(s *Session, args [][]byte) bool {
 		return true
 	}
 	b.run(s, cmd, args)
+	if s.Blocked == nil {
+		endChoice(s, cmd)
+	}
 	b.settle()
 	return true
 }
@@ -150,16 +174,30 @@ func (b *Broker) check(s *Session, cmd *commands.Command, args [][]byte) error {
 	if !cmd.ArityFits(len(args)) {
 		return commands.ArityError(cmd)
 	}
-	if !s.Authenticated && !cmd.Has(commands.NoAuth) {
+	if !cmd.Has(commands.NoAuth) && b.server.MustAuthenticate(s) {
 		return commands.ErrNoAuth
 	}
 	if s.Multi != nil && cmd.Has(commands.NoMulti) {
 		return resp.Error("ERR Command not allowed inside a transaction")
 	}
+	if err := b.permit(s, cmd, args); err != nil {
+		return err
+	}
 	if s.Out.Proto != 3 && !cmd.Has(commands.InSubscribe) && s.Subscribed() {
 		return resp.Errorf("ERR Can't execute '%s': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context", cmd.FullName())
 	}
+	if s.Monitors && (writes(cmd) || cmd.Has(commands.ReadOnly)) {
+		return commands.ErrMonitorKeys
+	}
 	return nil
+}
+
+// permit refuses what the session's user has no right to.
+func (b *Broker) permit(s *Session, cmd *commands.Command, args [][]byte) error {
+	if s.User.Unrestricted() {
+		return nil
+	}
+	return b.server.Permit(s, cmd, args, b.now)
 }
 
 // refuse answers a command that does not run.
@@ -176,6 +214,7 @@ func (b *Broker) refuse(s *Session, cmd *commands.Command, err error) {
 	case s.Multi != nil:
 		s.Multi.Aborted = true
 	}
+	endChoice(s, cmd)
 	b.touch(s)
 	b.fail(b.out(s), err)
 	b.replied(s)
@@ -233,10 +272,21 @@ func (b *Broker) call(c *commands.Ctx) {
 	edits := c.Tx.Edits()
 	c.Tx.NoTouch = c.Session.NoTouch || c.Cmd.Has(commands.Touches)
 	c.Tx.ReportMisses = b.store.WantEvents && c.Cmd.Has(commands.ReadOnly)
+	var shown [][]byte
+	if len(b.server.Monitors) > 0 && !c.Rerun {
+		shown = slices.Clone(c.Args.All())
+	}
 	began := b.options.Elapsed()
 	err := runNamed(c)
 	took := b.options.Elapsed() - began
 	b.count(c, took)
+	if shown != nil {
+		b.server.ShowMonitors(c, shown)
+	}
+	b.tell(c.Session)
+	if c.Session.Tracking != nil {
+		b.server.Remember(c)
+	}
 	if err == nil {
 		return
 	}
@@ -274,15 +324,34 @@ func (b *Broker) fail(out *resp.Buffer, err error) {
 	out.Error(reply)
 }
 
+// count counts a call, once however often it has to run again, and notes what
+// took long. What a long read does outside the loop is not in it.
 func (b *Broker) count(c *commands.Ctx, took time.Duration) {
-	b.server.Counters.Commands++
-	c.Cmd.Stats.Calls++
-	c.Cmd.Stats.Micros += took.Microseconds()
+	stats := &c.Cmd.Stats
+	if !c.Rerun {
+		b.server.Counters.Commands++
+		stats.Calls++
+	}
+	stats.Micros += took.Microseconds()
 	hits, misses := c.Tx.TakeLookups()
 	if c.Cmd.Has(commands.ReadOnly) {
 		b.server.Counters.Hits += hits
 		b.server.Counters.Misses += misses
 	}
+	if c.Waits() {
+		return
+	}
+	if b.options.Config.LatencyTracking {
+		if stats.Latency == nil {
+			stats.Latency = new(commands.Histogram)
+		}
+		stats.Latency.Add(took)
+	}
+	event := commands.LatencyCommand
+	if c.Cmd.Has(commands.Fast) {
+		event = commands.LatencyFastCommand
+	}
+	b.server.Latency(event, b.now, took)
 	if limit := b.options.Config.SlowlogLogSlowerThan; limit >= 0 && took.Microseconds() >= limit && !c.Cmd.Has(commands.SkipSlowlog) {
 		b.server.LogSlow(c, took)
 	}
@@ -298,7 +367,7 @@ func (b *Broker) settle() {
 	if len(b.server.Unblocked) > 0 {
 		b.unblock()
 	}
-	report := b.tx.Unit()
+	report := b.report()
 	if !report.Empty() {
 		b.spread(report)
 	}
@@ -352,6 +421,11 @@ func (b *Broker) dirty(report storage.Report) {
 func (b *Broker) runQueued(c *commands.Ctx, queue []commands.Queued) error {
 	c.Out.Array(len(queue))
 	for _, q := range queue {
+		if err := b.server.PermitQueued(c.Session, q, b.now); err != nil {
+			q.Cmd.Stats.Rejected++
+			b.fail(c.Out, err)
+			continue
+		}
 		inner := commands.Ctx{
 			Cmd: q.Cmd, Args: commands.NewArgs(q.Cmd, q.Args), Tx: b.tx.In(c.Session.DB), Out: c.Out,
 			Session: c.Session, Server: b.server, InExec: true,

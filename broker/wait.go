@@ -65,6 +65,7 @@ func (w *waits) add(s *Session) {
 	w.seq++
 	s.Blocked.Seq = w.seq
 	w.count++
+	w.nodes[s] = nil // also of one that waits for no key, but for the time alone
 	for _, key := range s.Blocked.Wait.Keys {
 		ref := storage.KeyRef{DB: s.Blocked.DB, Key: key}
 		if w.standsAt(s, ref) {
@@ -185,7 +186,7 @@ func (b *Broker) serveKey(ref storage.KeyRef) (ready []storage.KeyRef) {
 		if (t == w.Type || w.AlsoGone) && !barren[w.Class] {
 			class := w.Class
 			if b.rerun(s) {
-				report := b.tx.Unit()
+				report := b.report()
 				b.dirty(report)
 				b.notify(report.Events)
 				ready = append(ready, report.Ready...)
@@ -204,6 +205,12 @@ func (b *Broker) serveKey(ref storage.KeyRef) (ready []storage.KeyRef) {
 // rerun runs a parked command again and reports whether it came to an end.
 func (b *Broker) rerun(s *Session) bool {
 	w := s.Blocked
+	if err := b.permit(s, w.Cmd, w.Args); err != nil { // the rights it blocked with are gone
+		w.Cmd.Stats.Rejected++
+		b.fail(b.out(s), err)
+		b.release(s)
+		return true
+	}
 	c := &commands.Ctx{
 		Cmd: w.Cmd, Args: commands.NewArgs(w.Cmd, w.Args), Tx: b.tx.In(w.DB), Out: b.out(s),
 		Session: s, Server: b.server, Rerun: true,
@@ -222,6 +229,7 @@ func (b *Broker) rerun(s *Session) bool {
 
 // release ends a session's waiting: its reply has been written.
 func (b *Broker) release(s *Session) {
+	endChoice(s, s.Blocked.Cmd)
 	b.waits.remove(s)
 	s.ReleasePushes()
 	b.replied(s)

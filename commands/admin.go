@@ -14,7 +14,7 @@ import (
 	"github.com/cairnmq/cairn/streams"
 )
 
-var adminCommands = slices.Concat(infoCommands, slowlogCommands, []Command{
+var adminCommands = slices.Concat(infoCommands, slowlogCommands, latencyCommands, monitorCommands, []Command{
 	{
 		Name: "time", Arity: 1, Flags: Loading | Stale | Fast,
 		Group: "server", Since: "2.6.0", Tips: []string{"nondeterministic_output"},
@@ -171,12 +171,6 @@ func configSet(c *Ctx) error {
 			return resp.Error("ERR " + refused.Error())
 		}
 		return err
-	}
-	if c.Config().RequirePass == "" {
-		// Who was not let in so far now needs no password.
-		for _, s := range c.Server.Sessions {
-			s.Authenticated = true
-		}
 	}
 	c.Out.OK()
 	return nil

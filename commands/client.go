@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/cairnmq/cairn/acl"
 	"github.com/cairnmq/cairn/pubsub"
 	"github.com/cairnmq/cairn/resp"
 )
@@ -323,13 +324,13 @@ func clientLine(s *Session, now time.Time) string {
 	}
 	return fmt.Sprintf("id=%d addr=%s laddr=%s fd=%d name=%s age=%d idle=%d flags=%s db=%d sub=%d psub=%d ssub=%d multi=%d"+
 		" qbuf=%d qbuf-free=%d argv-mem=%d multi-mem=%d rbs=0 rbp=0 obl=0 oll=%d omem=%d tot-mem=%d events=%s cmd=%s"+
-		" user=%s redir=-1 resp=%d lib-name=%s lib-ver=%s",
+		" user=%s redir=%d resp=%d lib-name=%s lib-ver=%s",
 		s.ID, s.Peer.RemoteAddr(), s.Peer.LocalAddr(), s.Peer.FD(), s.Name,
 		seconds(now.Sub(s.Created)), seconds(now.Sub(s.LastUsed)), clientFlags(s), s.DB,
 		s.Subs.Count(pubsub.Channel), s.Subs.Count(pubsub.Pattern), s.Subs.Count(pubsub.Shard), multi,
 		used, free, argvBytes, multiBytes, segments, outBytes,
 		sessionBytes+used+free+argvBytes+multiBytes+outBytes, events, command,
-		s.User, max(s.Out.Proto, 2), s.LibName, s.LibVer)
+		s.User.Name(), s.redirect(), max(s.Out.Proto, 2), s.LibName, s.LibVer)
 }
 
 func argsBytes(args [][]byte) (n int) {
@@ -348,9 +349,13 @@ func clientFlags(s *Session) string {
 		letter byte
 		set    bool
 	}{
+		{'O', s.Monitors},
 		{'P', s.Subscribed()},
 		{'x', s.Multi != nil},
 		{'b', s.Blocked != nil || s.Paused},
+		{'t', s.Tracking != nil},
+		{'R', s.Tracking != nil && s.Tracking.Broken},
+		{'B', s.Tracking != nil && s.Tracking.Broadcast},
 		{'d', s.Dirty},
 		{'c', s.CloseAfterReply},
 		{'U', strings.HasSuffix(s.Peer.RemoteAddr(), ":0")},
@@ -371,17 +376,18 @@ func clientFlags(s *Session) string {
 
 // killFilter says which connections to close; what is zero does not matter.
 type killFilter struct {
-	id                int64
-	clientType        string
-	user, addr, laddr *string
-	skipMe            bool
-	age               int64 // seconds
+	id          int64
+	clientType  string
+	user        *acl.User
+	addr, laddr *string
+	skipMe      bool
+	age         int64 // seconds
 }
 
 func (f *killFilter) matches(c *Ctx, s *Session) bool {
 	return (f.id == 0 || s.ID == f.id) &&
 		(f.clientType == "" || clientType(s) == f.clientType) &&
-		(f.user == nil || s.User == *f.user) &&
+		(f.user == nil || s.User == f.user) &&
 		(f.addr == nil || s.Peer.RemoteAddr() == *f.addr) &&
 		(f.laddr == nil || s.Peer.LocalAddr() == *f.laddr) &&
 		(f.age == 0 || seconds(c.Tx.Now().Sub(s.Created)) >= f.age) &&
@@ -438,9 +444,9 @@ func killFilterOf(c *Ctx) (f killFilter, err error) {
 				return f, err
 			}
 		case "USER":
-			f.user = text(c.Args.Next())
-			if *f.user != DefaultUser {
-				c.Args.Fail(resp.Errorf("ERR No such user '%s'", clip([]byte(*f.user), 128)))
+			name := c.Args.Next()
+			if f.user = c.Server.Users.Get(string(name)); f.user == nil {
+				c.Args.Fail(resp.Errorf("ERR No such user '%s'", clip(name, 128)))
 			}
 		case "ADDR":
 			f.addr = text(c.Args.Next())
@@ -476,8 +482,7 @@ func text(p []byte) *string {
 // message counts it, nothing is served to it.
 func (srv *Server) kill(s *Session) {
 	s.Killed = true
-	srv.Hub.UnsubscribeAll(&s.Subs)
-	srv.Unwatch(s)
+	srv.Withdraw(s)
 	srv.Closing = append(srv.Closing, s)
 }
 

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/cairnmq/cairn/acl"
 	"github.com/cairnmq/cairn/config"
 	"github.com/cairnmq/cairn/resp"
 	"github.com/cairnmq/cairn/storage"
@@ -44,6 +45,7 @@ const (
 	AllowBusy                          // while a script runs too long
 	NoAsyncLoading                     // not while a replica loads in the background
 	AdminCategory                      // in ACL category @admin without Admin
+	Sorts                              // in ACL categories @list, @set and @sortedset instead of @keyspace
 )
 
 // Keys says where a command's keys are: arguments First to Last (negative:
@@ -51,13 +53,22 @@ const (
 // command's name.
 type Keys struct{ First, Last, Step int }
 
+// Channels says where a command's channels are: arguments First to Last, as in
+// Keys. Patterns says that they are patterns of names.
+type Channels struct {
+	First, Last int
+	Patterns    bool
+}
+
 // KeySearch is a place of keys that depends on arguments: either Keyword, from
 // which on (searched from argument From) the first half of the arguments are
-// keys, or CountAt, the argument that says how many keys follow it.
+// keys, or CountAt, the argument that says how many keys follow it, or Anywhere:
+// behind those that Keys tells of, a key stands where only KeysFunc finds it.
 type KeySearch struct {
-	Keyword string
-	From    int
-	CountAt int
+	Keyword  string
+	From     int
+	CountAt  int
+	Anywhere bool
 }
 
 // Command is one entry of the table: all that is said about a command outside
@@ -79,6 +90,8 @@ type Command struct {
 	// INFO ("RW access delete"): one for all keys, or one for each. Empty: "RO
 	// access" for ReadOnly, "RW update" for Write.
 	Access []string
+	// Channels says where the channels are that a call sends or listens to.
+	Channels Channels
 	// Tips are COMMAND INFO's hints to proxies and test tools.
 	Tips []string
 	// Secrets returns the indexes of arguments that are shown to nobody
@@ -101,6 +114,8 @@ type Command struct {
 
 	subcommands map[string]*Command
 	order       []*Command // the subcommands as written
+	id          acl.ID
+	accesses    []acl.Access // of Access, for users that may not touch all keys
 	// Stats are the calls since start or CONFIG RESETSTAT.
 	Stats Stats
 }
@@ -111,6 +126,8 @@ type Stats struct {
 	Micros   int64 // time spent in them
 	Rejected int64 // refused before they ran: arity, rights, state
 	Failed   int64 // answered an error
+	// Latency is nil until the first call, or while latency-tracking is off.
+	Latency *Histogram
 }
 
 // FullName is the name as COMMAND shows it: "xgroup|create".
@@ -155,6 +172,7 @@ func (c *Command) KeyIndexes(args [][]byte) (at []int, ok bool) {
 type Table struct {
 	byName map[string]*Command
 	all    []*Command // top level, sorted by name
+	known  *acl.Commands
 }
 
 // NewTable returns all commands of cairn. Each call makes a table of its own,
@@ -162,14 +180,16 @@ type Table struct {
 func NewTable() *Table {
 	t := &Table{byName: make(map[string]*Command)}
 	for _, list := range [][]Command{
-		connectionCommands, clientCommands, keyCommands, expireCommands, listCommands, blockingListCommands, listMoveManyCommands,
-		streamCommands, streamGroupCommands, pubsubCommands, transactionCommands, adminCommands, docsCommands,
+		connectionCommands, clientCommands, clientTrackingCommands, keyCommands, expireCommands, listCommands, blockingListCommands, listMoveManyCommands,
+		streamCommands, streamGroupCommands, dumpCommands, sortCommands, waitCommands,
+		pubsubCommands, transactionCommands, adminCommands, singleNodeCommands, aclCommands, docsCommands,
 	} {
 		for _, c := range list {
 			t.add(&c)
 		}
 	}
 	slices.SortFunc(t.all, func(a, b *Command) int { return strings.Compare(a.Name, b.Name) })
+	t.known = aclCommandsOf(t.all)
 	return t
 }
 
@@ -326,6 +346,9 @@ func (c *Ctx) TakeWait() *Wait {
 	c.wait = nil
 	return w
 }
+
+// Waits reports whether the handler has asked to wait: the call goes on later.
+func (c *Ctx) Waits() bool { return c.wait != nil }
 
 // slowReadItems is the number of items from which a read leaves the loop, so
 // that other clients are not held up by it.

@@ -1,10 +1,9 @@
 package commands
 
 import (
-	"crypto/sha256"
-	"crypto/subtle"
 	"math"
 
+	"github.com/cairnmq/cairn/acl"
 	"github.com/cairnmq/cairn/resp"
 	"github.com/cairnmq/cairn/storage"
 )
@@ -123,7 +122,7 @@ func hello(c *Ctx) error {
 	if user != nil && !c.authenticate(user, password) {
 		return errWrongPass
 	}
-	if !s.Authenticated && c.Config().RequirePass != "" {
+	if !s.Authenticated {
 		return errHelloNoAuth
 	}
 	if name != nil {
@@ -170,10 +169,10 @@ func auth(c *Ctx) error {
 	if c.Args.Len() > 2 {
 		return ErrSyntax
 	}
-	user := []byte(DefaultUser)
+	user := []byte(acl.DefaultName)
 	if c.Args.Len() == 2 {
 		user = c.Args.Next()
-	} else if c.Config().RequirePass == "" {
+	} else if c.Server.Users.Default().NoPass() {
 		return errNoPassword
 	}
 	if !c.authenticate(user, c.Args.Next()) {
@@ -184,17 +183,19 @@ func auth(c *Ctx) error {
 }
 
 // authenticate makes the session that of the user if the password is right.
-// Without a password set any is.
-func (c *Ctx) authenticate(user, password []byte) bool {
-	want := c.Config().RequirePass
-	// Hashes have one length: the time tells nothing of the password's.
-	got, expected := sha256.Sum256(password), sha256.Sum256([]byte(want))
-	right := subtle.ConstantTimeCompare(got[:], expected[:]) == 1
-	if string(user) != DefaultUser || (want != "" && !right) {
+// If it is not, that is noted in the ACL log.
+func (c *Ctx) authenticate(name, password []byte) bool {
+	s := c.Session
+	u := c.Server.Users.Authenticate(string(name), string(password))
+	if u == nil {
+		context := acl.Toplevel
+		if c.InExec {
+			context = acl.InMulti
+		}
+		c.Server.noteDenied(s, acl.Entry{Reason: acl.DeniedAuth, Context: context, Object: string(c.Args.All()[0]), User: string(name)}, c.Tx.Now())
 		return false
 	}
-	c.Session.User = DefaultUser
-	c.Session.Authenticated = true
+	s.User, s.Authenticated = u, true
 	return true
 }
 
@@ -207,14 +208,11 @@ func quit(c *Ctx) error {
 func reset(c *Ctx) error {
 	s := c.Session
 	s.Multi = nil
-	c.Server.Unwatch(s)
-	s.Dirty = false
-	c.Server.Hub.UnsubscribeAll(&s.Subs)
+	c.Server.Withdraw(s)
 	s.DB = 0
 	s.Name = ""
 	s.NoEvict, s.NoTouch = false, false
-	s.User = DefaultUser
-	s.Authenticated = c.Config().RequirePass == ""
+	c.Server.Welcome(s)
 	c.speak(2)
 	c.replyOn().Simple("RESET")
 	return nil

@@ -46,10 +46,12 @@ func (c *Command) Categories() []string {
 		name string
 		in   bool
 	}{
-		{"keyspace", is(Keyspace) || group == "generic"},
+		{"keyspace", is(Keyspace) || (group == "generic" && !is(Sorts|Connection))},
 		{"read", is(ReadOnly)},
 		{"write", is(Write)},
-		{"list", group == "list"},
+		{"set", is(Sorts)},
+		{"sortedset", is(Sorts)},
+		{"list", group == "list" || is(Sorts)},
 		{"stream", group == "stream"},
 		{"pubsub", is(PubSub)},
 		{"admin", is(Admin | AdminCategory)},
@@ -67,6 +69,13 @@ func (c *Command) Categories() []string {
 	return list
 }
 
+// categoryNames are all ACL categories, in Redis' order, those of data types that
+// are not there included.
+var categoryNames = []string{
+	"keyspace", "read", "write", "set", "sortedset", "list", "hash", "string", "bitmap", "hyperloglog", "geo", "stream",
+	"pubsub", "admin", "fast", "slow", "blocking", "dangerous", "connection", "transaction", "scripting",
+}
+
 // keySpec is one key specification of COMMAND INFO: where a search for keys
 // begins, and which of the arguments from there on are keys.
 type keySpec struct {
@@ -81,6 +90,7 @@ type keySpec struct {
 	// half); or, if counted, as many as the argument at index says.
 	lastKey, step, limit int
 	counted              bool
+	unknown              bool // none of this says where they are
 }
 
 // keySpecs returns the command's key specifications.
@@ -92,6 +102,8 @@ func (c *Command) keySpecs() []keySpec {
 		}}
 	case c.KeySearch.CountAt > 0:
 		return []keySpec{{flags: c.access(0), index: c.KeySearch.CountAt, counted: true, step: 1}}
+	case c.KeySearch.Anywhere:
+		return []keySpec{{flags: c.access(0), index: c.Keys.First, step: 1}, {flags: c.access(1), unknown: true}}
 	case c.Keys.First == 0:
 		return nil
 	case len(c.Access) > 1:

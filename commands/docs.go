@@ -113,7 +113,7 @@ func commandInfoOf(c *Ctx, list []*Command) error {
 	c.Out.Array(len(list))
 	for _, cmd := range list {
 		if cmd == nil {
-			c.Out.NullArray()
+			c.Out.Null()
 		} else {
 			writeInfo(c.Out, cmd)
 		}
@@ -156,6 +156,16 @@ func writeKeySpec(out *resp.Buffer, s keySpec) {
 	out.Map(3)
 	out.BulkString("flags")
 	writeWords(out, "", s.flags)
+	if s.unknown {
+		for _, part := range []string{"begin_search", "find_keys"} {
+			out.BulkString(part)
+			out.Map(2)
+			writeText(out, "type", "unknown")
+			out.BulkString("spec")
+			out.Map(0)
+		}
+		return
+	}
 
 	out.BulkString("begin_search")
 	out.Map(2)

@@ -16,6 +16,7 @@ var markdownGroups = []struct{ group, title string }{
 	{"generic", "Keys"},
 	{"connection", "Connections"},
 	{"server", "Server"},
+	{"cluster", "Cluster: none"},
 }
 
 // WriteMarkdown writes the page of supported commands, docs/commands.md.

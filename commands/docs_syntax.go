@@ -56,7 +56,11 @@ var argumentKinds = map[string]string{
 	"destination-db": argInteger, "cursor": argInteger, "seconds": argInteger, "milliseconds": argInteger,
 	"protover": argInteger, "client-id": argInteger, "maxage": argInteger, "entries-read": argInteger,
 	"entries-added": argInteger, "min-idle-ms": argInteger, "ms": argInteger, "samples": argInteger,
-	"list start": argInteger, "list stop": argInteger, "client|pause timeout": argInteger,
+	"ttl": argInteger, "frequency": argInteger, "offset": argInteger,
+	"numreplicas": argInteger, "numlocal": argInteger, "wait timeout": argInteger, "waitaof timeout": argInteger,
+	"slot": argInteger, "start-slot": argInteger, "end-slot": argInteger, "config-epoch": argInteger, "port": argInteger,
+	"cluster-bus-port": argInteger,
+	"list start":       argInteger, "list stop": argInteger, "client|pause timeout": argInteger,
 	"xpending min-idle-time": argInteger, "xreadgroup min-idle-time": argInteger,
 
 	"timeout": argDouble,

@@ -71,7 +71,7 @@ func TestCommandQueries(t *testing.T) {
 	b := newBench(t)
 	s := b.client("10.0.0.1:1")
 	b.expect(s,
-		"COMMAND INFO nosuch config|nosuch -> *2 *-1 *-1",
+		"COMMAND INFO nosuch config|nosuch -> *2 $-1 $-1",
 		"COMMAND INFO llen -> *1 *10 $4 llen :2 *2 +readonly +fast :1 :1 :1 *3 +@read +@list +@fast *0"+
 			" *1 *6 $5 flags *1 +RO $12 begin_search *4 $4 type $5 index $4 spec *2 $5 index :1 $9 find_keys *4 $4 type $5 range $4 spec *6 $7 lastkey :0 $7 keystep :1 $5 limit :0 *0",
 		"COMMAND DOCS nosuch -> *0",

@@ -22,6 +22,14 @@ type bench struct {
 	lastID int64
 }
 
+// zeros is the least random of all sources.
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) {
+	clear(p)
+	return len(p), nil
+}
+
 func newBench(t *testing.T) *bench {
 	store, err := storage.Open("store", storage.Options{FS: vfs.NewMem()})
 	if err != nil {
@@ -37,8 +45,9 @@ func newBench(t *testing.T) *bench {
 		Config: config.New(), Table: NewTable(), Hub: pubsub.NewHub(), Store: store,
 		Rand:     rand.New(rand.NewPCG(1, 2)),
 		Sessions: make(map[int64]*Session), Watchers: make(map[DBKey][]*Session),
-		Started: b.now,
+		Started: b.now, Entropy: zeros{},
 	}
+	b.server.InitUsers()
 	b.server.RunQueued = func(c *Ctx, queue []Queued) error {
 		c.Out.Array(len(queue))
 		for range queue {
@@ -58,7 +67,7 @@ func (p fakePeer) QueryBuffer() (used, free int) { return 0, 100 }
 
 func (b *bench) client(addr string) *Session {
 	b.lastID++
-	s := &Session{ID: b.lastID, Peer: fakePeer{addr}, Created: b.now, LastUsed: b.now, Authenticated: true, User: DefaultUser, Touch: func(*Session) {}}
+	s := &Session{ID: b.lastID, Peer: fakePeer{addr}, Created: b.now, LastUsed: b.now, Authenticated: true, User: b.server.Users.Default(), Touch: func(*Session) {}}
 	s.Out.Proto = 2
 	s.Subs.Receiver = s
 	b.server.Sessions[s.ID] = s
@@ -157,7 +166,7 @@ func TestPasswords(t *testing.T) {
 		t.Error("RESET keeps the authentication")
 	}
 	b.expect(s, `CONFIG SET requirepass "" -> +OK`)
-	if !stranger.Authenticated {
+	if b.server.MustAuthenticate(stranger) {
 		t.Error("without a password everybody is in")
 	}
 }

@@ -3,13 +3,16 @@ package commands
 import (
 	"fmt"
 	"maps"
+	"math"
 	"os"
 	"runtime"
 	"runtime/metrics"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
+	"github.com/cairnmq/cairn/acl"
 	"github.com/cairnmq/cairn/pubsub"
 	"github.com/cairnmq/cairn/storage"
 )
@@ -76,6 +79,7 @@ var infoSections = []struct {
 	{"CPU", true, infoCPU},
 	{"Commandstats", false, infoCommandStats},
 	{"Errorstats", true, infoErrorStats},
+	{"Latencystats", false, infoLatencyStats},
 	{"Cluster", true, func(r *report) { r.put("cluster_enabled", 0) }},
 	{"Keyspace", true, infoKeyspace},
 	{"Cairn", true, infoCairn},
@@ -150,7 +154,7 @@ func infoClients(r *report) {
 	r.put("client_recent_max_input_buffer", input)
 	r.put("client_recent_max_output_buffer", output)
 	r.put("blocked_clients", blocked)
-	r.put("tracking_clients", 0)
+	r.put("tracking_clients", r.c.Server.Tracking.Clients())
 }
 
 func infoMemory(r *report) {
@@ -247,10 +251,18 @@ func infoStats(r *report) {
 	r.put("pubsubshard_channels", srv.Hub.Count(pubsub.Shard))
 	r.put("latest_fork_usec", 0)
 	r.put("total_forks", 0)
+	trackedKeys, trackedItems := srv.Tracking.Keys()
+	r.put("tracking_total_keys", trackedKeys)
+	r.put("tracking_total_items", trackedItems)
+	r.put("tracking_total_prefixes", srv.Tracking.Prefixes())
 	r.put("unexpected_error_replies", n.UnexpectedError)
 	r.put("total_error_replies", errorReplies)
 	r.put("client_query_buffer_limit_disconnections", n.QueryLimitKills)
 	r.put("client_output_buffer_limit_disconnections", n.OutputLimitKills)
+	r.put("acl_access_denied_auth", n.Denied[acl.DeniedAuth])
+	r.put("acl_access_denied_cmd", n.Denied[acl.DeniedCommand])
+	r.put("acl_access_denied_key", n.Denied[acl.DeniedKey])
+	r.put("acl_access_denied_channel", n.Denied[acl.DeniedChannel])
 }
 
 func infoReplication(r *report) {
@@ -289,6 +301,29 @@ func infoCommandStats(r *report) {
 				s.Calls, s.Micros, perCall, s.Rejected, s.Failed))
 		}
 	}
+}
+
+func infoLatencyStats(r *report) {
+	if !r.c.Config().LatencyTracking {
+		return
+	}
+	for _, cmd := range r.c.Server.Table.All() {
+		for _, one := range append([]*Command{cmd}, cmd.Subcommands()...) {
+			if h := one.Stats.Latency; h != nil {
+				r.put("latency_percentiles_usec_"+one.FullName(), percentilesOf(h, r.c.Config().LatencyPercentiles))
+			}
+		}
+	}
+}
+
+// percentilesOf writes percentiles in microseconds: p50=1.003,p99.9=20.031.
+func percentilesOf(h *Histogram, percentiles []float64) string {
+	list := make([]string, len(percentiles))
+	for i, p := range percentiles {
+		name := strconv.FormatFloat(math.Round(p*1e6)/1e6, 'f', -1, 64)
+		list[i] = fmt.Sprintf("p%s=%.3f", name, float64(h.Percentile(p))/float64(time.Microsecond))
+	}
+	return strings.Join(list, ",")
 }
 
 func infoErrorStats(r *report) {

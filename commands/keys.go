@@ -236,7 +236,7 @@ func scan(c *Ctx) error {
 }
 
 func randomKey(c *Ctx) error {
-	if key := c.Tx.RandomKey(c.Server.Rand.Uint64()); key != nil {
+	if key, ok := c.Tx.RandomKey(c.Server.Rand.Uint64()); ok {
 		c.Out.Bulk(key)
 	} else {
 		c.Out.Null()
@@ -362,6 +362,7 @@ func swapDB(c *Ctx) error {
 	}
 	if a != b {
 		c.Tx.SwapDB(int(a), int(b))
+		c.Server.InvalidateAll()
 	}
 	c.Out.OK()
 	return nil
@@ -377,6 +378,7 @@ func flush(c *Ctx, run func()) error {
 		return ErrSyntax
 	}
 	run()
+	c.Server.InvalidateAll()
 	c.Out.OK()
 	return nil
 }

@@ -9,7 +9,7 @@ import (
 
 var pubsubCommands = []Command{
 	{
-		Name: "subscribe", Arity: -2, Flags: PubSub | NoScript | Loading | Stale | InSubscribe,
+		Name: "subscribe", Arity: -2, Flags: PubSub | NoScript | Loading | Stale | InSubscribe, Channels: Channels{First: 1, Last: -1},
 		Group: "pubsub", Since: "2.0.0", Syntax: "channel [channel ...]",
 		Summary: "Listens to channels.", Complexity: "O(N) where N is the number of channels",
 		Run: func(c *Ctx) error { return subscribe(c, pubsub.Channel) },
@@ -21,7 +21,7 @@ var pubsubCommands = []Command{
 		Run: func(c *Ctx) error { return unsubscribe(c, pubsub.Channel) },
 	},
 	{
-		Name: "psubscribe", Arity: -2, Flags: PubSub | NoScript | Loading | Stale | InSubscribe,
+		Name: "psubscribe", Arity: -2, Flags: PubSub | NoScript | Loading | Stale | InSubscribe, Channels: Channels{First: 1, Last: -1, Patterns: true},
 		Group: "pubsub", Since: "2.0.0", Syntax: "pattern [pattern ...]",
 		Summary: "Listens to all channels whose names match patterns.", Complexity: "O(N) where N is the number of patterns",
 		Run: func(c *Ctx) error { return subscribe(c, pubsub.Pattern) },
@@ -33,7 +33,7 @@ var pubsubCommands = []Command{
 		Run: func(c *Ctx) error { return unsubscribe(c, pubsub.Pattern) },
 	},
 	{
-		Name: "publish", Arity: 3, Flags: PubSub | Loading | Stale | Fast | MayReplicate,
+		Name: "publish", Arity: 3, Flags: PubSub | Loading | Stale | Fast | MayReplicate, Channels: Channels{First: 1, Last: 1},
 		Group: "pubsub", Since: "2.0.0", Syntax: "channel message",
 		Summary:    "Sends a message to everybody who listens to a channel.",
 		Complexity: "O(N+M) where N is the number of listeners of the channel and M the number of patterns",
@@ -44,7 +44,7 @@ var pubsubCommands = []Command{
 		},
 	},
 	{
-		Name: "ssubscribe", Arity: -2, Flags: PubSub | NoScript | Loading | Stale | InSubscribe, Keys: Keys{1, -1, 1},
+		Name: "ssubscribe", Arity: -2, Flags: PubSub | NoScript | Loading | Stale | InSubscribe, Keys: Keys{1, -1, 1}, Channels: Channels{First: 1, Last: -1},
 		Group: "pubsub", Since: "7.0.0", Syntax: "shardchannel [shardchannel ...]",
 		Summary: "Listens to shard channels.", Complexity: "O(N) where N is the number of shard channels",
 		Run: func(c *Ctx) error { return subscribe(c, pubsub.Shard) },
@@ -56,7 +56,7 @@ var pubsubCommands = []Command{
 		Run: func(c *Ctx) error { return unsubscribe(c, pubsub.Shard) },
 	},
 	{
-		Name: "spublish", Arity: 3, Flags: PubSub | Loading | Stale | Fast | MayReplicate, Keys: Keys{1, 1, 1},
+		Name: "spublish", Arity: 3, Flags: PubSub | Loading | Stale | Fast | MayReplicate, Keys: Keys{1, 1, 1}, Channels: Channels{First: 1, Last: 1},
 		Group: "pubsub", Since: "7.0.0", Syntax: "shardchannel message",
 		Summary:    "Sends a message to everybody who listens to a shard channel.",
 		Complexity: "O(N) where N is the number of listeners",

@@ -1,10 +1,12 @@
 package commands
 
 import (
+	"io"
 	"math/rand/v2"
 	"strings"
 	"time"
 
+	"github.com/cairnmq/cairn/acl"
 	"github.com/cairnmq/cairn/config"
 	"github.com/cairnmq/cairn/pubsub"
 	"github.com/cairnmq/cairn/resp"
@@ -20,9 +22,24 @@ type Server struct {
 	Store  *storage.Store
 	Rand   *rand.Rand
 	Slow   SlowLog
+	// Latencies are the events that took long.
+	Latencies LatencyLog
+	// Users are who may connect, Denials the calls that were refused to them.
+	Users   *acl.Users
+	Denials acl.Log
+	// Entropy is where secrets come from.
+	Entropy io.Reader
+	// ReadFile and WriteFile are the server's way to the ACL file: WriteFile
+	// replaces a file as a whole or not at all.
+	ReadFile  func(path string) ([]byte, error)
+	WriteFile func(path string, text []byte) error
+	// Logf takes what an operator should see.
+	Logf func(format string, args ...any)
 
 	Sessions map[int64]*Session
 	Watchers map[DBKey][]*Session
+	Monitors []*Session // those that MONITOR
+	Tracking Tracking
 
 	// RunQueued executes the commands of a transaction; it is the broker's.
 	RunQueued func(c *Ctx, queue []Queued) error
@@ -83,11 +100,17 @@ func (srv *Server) DirtyDB(tx *storage.Tx, db int) {
 	}
 }
 
+// Withdraw takes a session out of everything that others do to it: no message
+// reaches it, nothing of it is remembered.
+func (srv *Server) Withdraw(s *Session) {
+	srv.Hub.UnsubscribeAll(&s.Subs)
+	srv.Unwatch(s)
+	srv.untrack(s)
+	srv.unmonitor(s)
+}
+
 // DBKey names a key of a database.
 type DBKey = storage.KeyRef
-
-// DefaultUser is the user of connections that have not named another.
-const DefaultUser = "default"
 
 // Pause says until when which commands are held back.
 type Pause struct {
@@ -117,4 +140,5 @@ type Counters struct {
 	QueryLimitKills  int64
 	ErrorReplies     map[string]int64 // by code: "ERR", "WRONGTYPE"
 	UnexpectedError  int64
+	Denied           [acl.Denials]int64
 }

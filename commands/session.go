@@ -3,6 +3,7 @@ package commands
 import (
 	"time"
 
+	"github.com/cairnmq/cairn/acl"
 	"github.com/cairnmq/cairn/pubsub"
 	"github.com/cairnmq/cairn/resp"
 	"github.com/cairnmq/cairn/storage"
@@ -40,7 +41,7 @@ type Session struct {
 	Out resp.Buffer
 
 	DB            int
-	User          string
+	User          *acl.User
 	Authenticated bool
 	Name          string
 	LibName       string
@@ -59,6 +60,9 @@ type Session struct {
 	Watching []WatchedKey
 	Dirty    bool
 	Subs     pubsub.Subscriber
+	// Tracking is nil unless CLIENT TRACKING is on; Monitors is set by MONITOR.
+	Tracking *TrackingMode
+	Monitors bool
 
 	// Blocked is set while the session waits for a key, Detached while a long
 	// read runs outside the loop, Paused while CLIENT PAUSE holds its next

@@ -20,10 +20,14 @@ func everyCommand() (list []*Command) {
 // keys.
 var takeNoKeys = []string{"dbsize", "flushall", "flushdb", "keys", "randomkey", "scan", "swapdb"}
 
+// blockUnmarked are the commands that wait for no key and are not marked as
+// blocking.
+var blockUnmarked = []string{"wait", "waitaof"}
+
 // ignoreArguments are the commands that take any arguments and look at none.
 var ignoreArguments = []string{"quit"}
 
-var groups = []string{"connection", "generic", "list", "pubsub", "server", "stream", "transactions"}
+var groups = []string{"cluster", "connection", "generic", "list", "pubsub", "server", "stream", "transactions"}
 
 func TestTableIsComplete(t *testing.T) {
 	version := regexp.MustCompile(`^\d+\.\d+\.\d+$`)
@@ -52,7 +56,7 @@ func TestTableIsComplete(t *testing.T) {
 		if c.Run == nil && len(c.Subcommands()) == 0 {
 			t.Errorf("%s: has neither a handler nor subcommands", name)
 		}
-		if c.Has(Blocking) != (c.OnTimeout != nil) {
+		if (c.Has(Blocking) || slices.Contains(blockUnmarked, name)) != (c.OnTimeout != nil) {
 			t.Errorf("%s: Blocking and OnTimeout do not go together", name)
 		}
 		if c.Has(ReadOnly | Write) {

@@ -7,9 +7,9 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// TestClientSideCache lets go-redis keep replies and has other clients change
+// TestGoRedisClientSideCache lets go-redis keep replies and has other clients change
 // what they are about.
-func TestClientSideCache(t *testing.T) {
+func TestGoRedisClientSideCache(t *testing.T) {
 	server := startCairn(t, t.TempDir())
 	for name, change := range map[string]func(ctx context.Context, other *redis.Client) error{
 		"push":   func(ctx context.Context, other *redis.Client) error { return other.RPush(ctx, "q", "b").Err() },
@@ -52,8 +52,8 @@ func TestClientSideCache(t *testing.T) {
 	}
 }
 
-// TestCacheOptIn does by hand what rueidis does for every cached read.
-func TestCacheOptIn(t *testing.T) {
+// TestGoRedisCacheOptIn does by hand what rueidis does for every cached read.
+func TestGoRedisCacheOptIn(t *testing.T) {
 	server := startCairn(t, t.TempDir())
 	rdb := connect(t, server, 3)
 	ctx := t.Context()

@@ -29,6 +29,11 @@ type Config struct {
 	RequirePass   string // empty: no password
 	ProtectedMode bool
 
+	ACLFile          string     // path; empty: none
+	Users            [][]string // of the lines "user name rule ..."
+	ACLPubSubDefault string     // ChannelsAll or ChannelsNone
+	ACLLogMaxLen     int
+
 	Dir             string
 	AppendFsync     string // FsyncAlways, FsyncEverySecond or FsyncNo
 	ObjectCacheSize int64  // bytes
@@ -41,11 +46,16 @@ type Config struct {
 	OutputLimits           [classes]OutputLimit
 	StreamNodeMaxEntries   int64
 	NotifyKeyspaceEvents   Events
+	TrackingTableMaxKeys   int64 // 0: no limit
 
 	LogLevel             string // LogDebug … LogNothing
 	LogFile              string // empty: standard output
 	SlowlogLogSlowerThan int64  // microseconds; negative: nothing is logged
 	SlowlogMaxLen        int
+
+	LatencyMonitorThreshold int64 // milliseconds; 0: nothing is noted
+	LatencyTracking         bool
+	LatencyPercentiles      []float64
 
 	changed []func(name string)
 }
@@ -55,6 +65,12 @@ const (
 	FsyncAlways      = "always"
 	FsyncEverySecond = "everysec"
 	FsyncNo          = "no"
+)
+
+// Values of ACLPubSubDefault.
+const (
+	ChannelsAll  = "allchannels"
+	ChannelsNone = "resetchannels"
 )
 
 // Values of LogLevel, from most to least.

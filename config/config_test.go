@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -242,4 +243,23 @@ func TestSplit(t *testing.T) {
 func FuzzSplit(f *testing.F) {
 	f.Add(`SET "a\x00b" 'c\'d' e`)
 	f.Fuzz(func(_ *testing.T, line string) { _, _ = Split(line) })
+}
+
+func TestUsers(t *testing.T) {
+	c := New()
+	if err := c.Load([]string{"--user", "alice", "on", "+@all", "--user", "bob on ~jobs:* (+ping ~a)"}); err != nil {
+		t.Fatal(err)
+	}
+	want := [][]string{{"alice", "on", "+@all"}, {"bob", "on", "~jobs:*", "(+ping", "~a)"}}
+	if !slices.EqualFunc(c.Users, want, slices.Equal[[]string]) {
+		t.Errorf("got %q", c.Users)
+	}
+	for _, args := range [][]string{{"--user"}, {"--user", ""}, {"--user", "alice", "on", "--user", "alice"}} {
+		if err := New().Load(args); err == nil || strings.Contains(err.Error(), "alice") {
+			t.Errorf("%q: %v", args, err)
+		}
+	}
+	if got := c.Get("*"); slices.ContainsFunc(got, func(p Pair) bool { return p.Name == "user" }) {
+		t.Error("CONFIG GET shows users")
+	}
 }

@@ -1,9 +1,6 @@
 package config
 
-import (
-	"errors"
-	"strings"
-)
+import "strings"
 
 // Events are the classes of keyspace events that are published, as
 // notify-keyspace-events names them
@@ -47,7 +44,7 @@ func (e Events) Any() bool {
 	return e&(EventsKeyspace|EventsKeyevent) != 0 && e&^(EventsKeyspace|EventsKeyevent) != 0
 }
 
-var errEvents = errors.New("Invalid event class character. Use 'Ag$lshzxeKEtmdn'.")
+const errEvents wording = "Invalid event class character. Use 'Ag$lshzxeKEtmdn'."
 
 // events is a set of classes, a letter for each.
 type events struct{ p *Events }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -78,6 +79,9 @@ func parseOptions(args []string) ([]option, error) {
 
 // assign sets a directive from a file or the command line.
 func (c *Config) assign(name string, words []string) error {
+	if strings.EqualFold(name, "user") {
+		return c.addUser(words)
+	}
 	d := find(name)
 	if d == nil {
 		return unknown(name)
@@ -86,6 +90,27 @@ func (c *Config) assign(name string, words []string) error {
 		words = strings.Fields(words[0]) // --bind "127.0.0.1 ::1"
 	}
 	return d.value(c).set(words)
+}
+
+var (
+	errUserName  = errors.New("the user has no name (user <name> [<rule> ...])")
+	errUserTwice = errors.New("a user can be defined only once (Duplicate user found)")
+)
+
+// addUser takes a line "user name rule ...". What the rules mean is not known
+// here.
+func (c *Config) addUser(words []string) error {
+	if len(words) == 1 {
+		words = strings.Fields(words[0]) // --user "alice on ~jobs:*"
+	}
+	if len(words) == 0 {
+		return errUserName
+	}
+	if slices.ContainsFunc(c.Users, func(user []string) bool { return user[0] == words[0] }) {
+		return errUserTwice
+	}
+	c.Users = append(c.Users, words)
+	return nil
 }
 
 func unknown(name string) error {

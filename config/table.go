@@ -84,6 +84,20 @@ var table = []directive{
 		name: "protected-mode", group: security, initial: "yes", flags: mutable,
 		help:  "While there is no password, refuse clients that do not come from this machine.",
 		value: func(c *Config) value { return boolean{&c.ProtectedMode} },
+	}, {
+		name: "aclfile", group: security,
+		help:  "Path of a file of users, one a line: user name rule ... The same lines may stand in the configuration instead, but not in both. requirepass is ignored then.",
+		value: func(c *Config) value { return text{&c.ACLFile, "path"} },
+	}, {
+		name: "acl-pubsub-default", group: security, initial: ChannelsNone, flags: mutable,
+		help: "Channels of new users: all, or none until a rule names some.",
+		value: func(c *Config) value {
+			return choice{&c.ACLPubSubDefault, []string{ChannelsAll, ChannelsNone}}
+		},
+	}, {
+		name: "acllog-max-len", group: security, initial: "128", flags: mutable,
+		help:  "Kinds of refused calls that ACL LOG keeps.",
+		value: func(c *Config) value { return integer[int]{&c.ACLLogMaxLen, 0, bytesMax} },
 	},
 
 	{
@@ -146,6 +160,10 @@ var table = []directive{
 		help:    "Replies and messages that a client has not taken: class, bytes at which it is closed at once, bytes at which it is closed after so many seconds. Classes that are not named keep their limits.",
 		value:   func(c *Config) value { return outputLimits{&c.OutputLimits} },
 	}, {
+		name: "tracking-table-max-keys", group: limits, initial: "1000000", flags: mutable,
+		help:  "Keys of which it is remembered who has read them (CLIENT TRACKING); of one more a key is forgotten, and its readers are told that it is invalid. 0 for no limit.",
+		value: func(c *Config) value { return integer[int64]{&c.TrackingTableMaxKeys, 0, bytesMax} },
+	}, {
 		name: "stream-node-max-entries", group: limits, initial: "100", flags: mutable,
 		help:  "Trimming with ~ removes at most 100 times as many entries at once, unless LIMIT says otherwise; 0 for no limit.",
 		value: func(c *Config) value { return integer[int64]{&c.StreamNodeMaxEntries, 0, bytesMax} },
@@ -173,6 +191,18 @@ var table = []directive{
 		name: "slowlog-max-len", group: logging, initial: "128", flags: mutable,
 		help:  "Commands that SLOWLOG keeps.",
 		value: func(c *Config) value { return integer[int]{&c.SlowlogMaxLen, 0, bytesMax} },
+	}, {
+		name: "latency-monitor-threshold", group: logging, initial: "0", flags: mutable,
+		help:  "Milliseconds from which LATENCY notes what took long: a command, a sync, a sweep; 0 notes nothing.",
+		value: func(c *Config) value { return integer[int64]{&c.LatencyMonitorThreshold, 0, bytesMax} },
+	}, {
+		name: "latency-tracking", group: logging, initial: "yes", flags: mutable,
+		help:  "Count how long the calls of each command take, for LATENCY HISTOGRAM and INFO latencystats.",
+		value: func(c *Config) value { return boolean{&c.LatencyTracking} },
+	}, {
+		name: "latency-tracking-info-percentiles", group: logging, initial: "50 99 99.9", flags: mutable | many,
+		help:  "Percentiles that INFO latencystats shows.",
+		value: func(c *Config) value { return percentiles{&c.LatencyPercentiles} },
 	},
 }
 

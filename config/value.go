@@ -21,14 +21,19 @@ type value interface {
 	form() string
 }
 
-var (
-	errWords     = errors.New("wrong number of arguments")
-	errInteger   = errors.New("argument couldn't be parsed into an integer")
-	errBoolean   = errors.New("argument must be 'yes' or 'no'")
-	errMemory    = errors.New("argument must be a memory value")
-	errClass     = errors.New("Invalid client class specified in buffer limit configuration.")
-	errLimit     = errors.New("Error in hard, soft or soft_seconds setting in buffer limit configuration.")
-	errLimitForm = errors.New("Wrong number of arguments in buffer limit configuration.")
+// wording is an error in Redis' own words, which clients may look for.
+type wording string
+
+func (w wording) Error() string { return string(w) }
+
+const (
+	errWords     wording = "wrong number of arguments"
+	errInteger   wording = "argument couldn't be parsed into an integer"
+	errBoolean   wording = "argument must be 'yes' or 'no'"
+	errMemory    wording = "argument must be a memory value"
+	errClass     wording = "Invalid client class specified in buffer limit configuration."
+	errLimit     wording = "Error in hard, soft or soft_seconds setting in buffer limit configuration."
+	errLimitForm wording = "Wrong number of arguments in buffer limit configuration."
 )
 
 func one(words []string) (string, error) {

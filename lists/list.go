@@ -99,12 +99,7 @@ func OpenOrCreate(tx *storage.Tx, key []byte) (List, error) {
 	if ok || err != nil {
 		return l, err
 	}
-	o := tx.Create(key, storage.TypeList)
-	state := &list{head: firstPosition}
-	state.front.from = state.head
-	state.back.from = state.head
-	o.State = state
-	return List{tx, o, state}, nil
+	return empty(tx, tx.Create(key, storage.TypeList)), nil
 }
 
 // Len returns the number of elements.

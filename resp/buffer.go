@@ -209,6 +209,14 @@ func (b *Buffer) BulkString(s string) {
 	b.grown()
 }
 
+// BulkPieces appends a bulk string of size bytes, which write hands over piece
+// by piece.
+func (b *Buffer) BulkPieces(size int64, write func(emit func([]byte))) {
+	b.header('$', int(size))
+	write(b.Raw)
+	b.Raw([]byte("\r\n"))
+}
+
 // Array starts an array of n replies.
 func (b *Buffer) Array(n int) { b.cur = redcon.AppendArray(b.cur, n) }
 

@@ -21,10 +21,13 @@ const acceptPause = 100 * time.Millisecond
 // accept makes a new connection a client, or tells it why not.
 func (l *loop) accept(link link, now time.Time) {
 	switch {
+	case l.ending != nil:
+		link.close()
+		return
 	case len(l.conns) >= l.config.MaxClients:
 		l.refuse(link, refusedFull)
 		return
-	case l.config.ProtectedMode && l.config.RequirePass == "" && !isLocal(link.remoteAddr()):
+	case l.config.ProtectedMode && l.broker.Server().Users.Default().NoPass() && !isLocal(link.remoteAddr()):
 		l.refuse(link, refusedProtected)
 		return
 	}

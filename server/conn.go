@@ -20,7 +20,7 @@ const (
 	unsentBytesMax = 64 << 20
 	// keptBytes is the memory of a buffer that is kept for the next use.
 	keptBytes = 4 << 10
-	// inputBytesMin is the least size of a buffer for a long command.
+	// inputBytesMin is the least by which a buffer of a connection's own grows.
 	inputBytesMin = 32 << 10
 )
 
@@ -94,12 +94,10 @@ func (c *conn) receiveShared(shared []byte) (input []byte, n int, err error) {
 // receiveOwn reads once into the connection's own buffer. That grows with what
 // has arrived, never with what was announced.
 func (c *conn) receiveOwn() (n int, err error) {
-	if len(c.input) == cap(c.input) || cap(c.input) < inputBytesMin {
-		size := max(inputBytesMin, 2*len(c.input))
-		if c.need > len(c.input) {
-			size = min(size, c.need)
-		}
-		c.input = append(make([]byte, 0, max(size, len(c.input)+1)), c.input...)
+	if len(c.input) == cap(c.input) {
+		least := len(c.input) + inputBytesMin
+		size := max(least, min(2*len(c.input), c.need))
+		c.input = append(make([]byte, 0, size), c.input...)
 	}
 	n, err = c.link.read(c.input[len(c.input):cap(c.input)])
 	c.input = c.input[:len(c.input)+n]
@@ -114,9 +112,9 @@ func (c *conn) keep(rest []byte, own bool) {
 		c.input = c.input[:0]
 	case len(rest) == 0:
 		c.input = nil
-	case own && len(rest) > carriedBytesMax:
+	case own && (c.runnable || len(rest) == len(c.input)):
 		c.input = rest
-	case own:
+	case own: // not to hold on to what a long command took
 		c.input = append([]byte(nil), rest...)
 	default:
 		c.input = append(c.input[:0], rest...)
@@ -130,7 +128,7 @@ func (c *conn) slow() bool { return c.session.Out.Len() > unsentBytesMax }
 // watch tells the poller what the connection waits for now.
 func (c *conn) watch() error {
 	var i interest
-	if c.session.Out.Len() > 0 {
+	if c.full {
 		i |= toWrite
 	}
 	switch {

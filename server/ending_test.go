@@ -2,7 +2,6 @@ package server
 
 import (
 	"errors"
-	"io"
 	"strings"
 	"testing"
 	"time"
@@ -47,7 +46,7 @@ func TestEndDoesNotWaitForEver(t *testing.T) {
 	onBothPaths(t, func(t *testing.T, portable bool) {
 		i := start(t, setup{portable: portable, options: []string{"--shutdown-timeout", "1"}})
 		c := i.dial(t)
-		go io.WriteString(c.Conn, bulkCommand("RPUSH", "q", strings.Repeat("x", 30<<20))+"LINDEX q 0\r\n") // cut off by the end
+		c.sendBehind(bulkCommand("RPUSH", "q", strings.Repeat("x", 30<<20)) + "LINDEX q 0\r\n")
 		if got := c.reply(); got != ":1" {
 			t.Fatal(got)
 		}
@@ -110,5 +109,29 @@ func TestFailedSync(t *testing.T) {
 				t.Error(i.err)
 			}
 		})
+	}
+}
+
+// CONFIG SET appendfsync takes effect at once: with everysec a reply does not
+// wait for a sync, with always it does.
+func TestAppendFsyncAtRunTime(t *testing.T) {
+	var broken errorfs.Toggle
+	broken.Injector = errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if strings.HasSuffix(op.Path, ".log") && (op.Kind == errorfs.OpFileSync || op.Kind == errorfs.OpFileSyncData) {
+			return errors.New("the disk is on fire")
+		}
+		return nil
+	})
+	i := start(t, setup{fs: errorfs.Wrap(vfs.NewMem(), &broken)})
+	c := i.dial(t)
+	c.do("CONFIG SET appendfsync no", "+OK")
+	broken.On()
+	c.do("RPUSH q x", ":1")
+	c.do("CONFIG SET appendfsync always", "+OK")
+	c.send("RPUSH q y\r\n")
+	c.closedBy()
+	i.wait(t)
+	if i.err == nil {
+		t.Error("no error")
 	}
 }

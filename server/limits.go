@@ -71,7 +71,7 @@ func (l *loop) upkeep(now time.Time) {
 func (l *loop) look(c *conn, now time.Time) {
 	s := c.session
 	idle := now.Sub(s.LastUsed)
-	if timeout := l.config.Timeout; timeout > 0 && idle > timeout && s.Blocked == nil && !s.Detached && !s.Subscribed() {
+	if timeout := l.config.Timeout; timeout > 0 && idle > timeout && s.Blocked == nil && !s.Detached && !s.Subscribed() && !s.Monitors {
 		l.log.Printf(Verbose, "Closing idle client %s (id %d)", c.remote, s.ID)
 		l.drop(c)
 		return

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/cairnmq/cairn/broker"
@@ -232,7 +233,7 @@ func (l *loop) turn(now time.Time) error {
 			l.feed(c)
 		}
 	}
-	l.queue = l.queue[:copy(l.queue, l.queue[i:])]
+	l.queue = slices.Delete(l.queue, 0, i)
 	if l.ending != nil && !l.ending.drained {
 		l.ending.drained = true
 		l.broker.Drain()
@@ -369,7 +370,7 @@ func crossProtocol(arguments [][]byte) bool {
 }
 
 func (l *loop) framingLimits(s *broker.Session) framingLimits {
-	return framingLimits{bulkBytesMax: l.config.ProtoMaxBulkLen, unauthenticated: !s.Authenticated}
+	return framingLimits{bulkBytesMax: l.config.ProtoMaxBulkLen, unauthenticated: l.broker.Server().MustAuthenticate(s)}
 }
 
 func (l *loop) turnIsOver() bool {

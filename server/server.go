@@ -3,6 +3,7 @@ package server
 import (
 	"math/rand/v2"
 	"net"
+	"os"
 	"syscall"
 	"time"
 
@@ -36,6 +37,18 @@ type Server struct {
 // New opens the listeners: from here on clients can connect, though nobody
 // answers before Run. An error says what to do about it.
 func New(o Options) (*Server, error) {
+	b := broker.New(broker.Options{
+		Store:   o.Store,
+		Config:  o.Config,
+		Rand:    rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
+		Elapsed: func() time.Duration { return time.Since(o.Started) },
+		Logf:    o.Log.Warningf,
+		Started: o.Started,
+	})
+	b.Server().ReadFile, b.Server().WriteFile = os.ReadFile, replaceFile
+	if err := b.Server().LoadUsers(); err != nil {
+		return nil, err
+	}
 	listeners := o.Listeners
 	if listeners == nil {
 		var err error
@@ -56,14 +69,6 @@ func New(o Options) (*Server, error) {
 		}
 	}
 	s := &Server{options: o}
-	b := broker.New(broker.Options{
-		Store:   o.Store,
-		Config:  o.Config,
-		Rand:    rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
-		Elapsed: func() time.Duration { return time.Since(o.Started) },
-		Logf:    o.Log.Warningf,
-		Started: o.Started,
-	})
 	s.loop = newLoop(b, o.Config, o.Log, p, listeners)
 	s.everySec = everySecond{store: o.Store, fail: s.fail}
 	limitClients(o.Config, o.Log)
@@ -145,7 +150,7 @@ func (s *Server) announce() {
 	o, c := s.options, s.options.Config
 	o.Log.Printf(Notice, "cairn %s, answering as Redis %s", commands.Version, commands.RedisVersion)
 	o.Log.Printf(Notice, "Listening on %s", describeListeners(s.loop.listeners))
-	if beyondLoopback(s.loop.listeners) && c.RequirePass == "" {
+	if beyondLoopback(s.loop.listeners) && s.loop.broker.Server().Users.Default().NoPass() {
 		if c.ProtectedMode {
 			o.Log.Warningf("Clients from other machines are refused until there is a password (--requirepass), or --protected-mode no says that it needs none")
 		} else {
@@ -181,7 +186,8 @@ func limitClients(c *config.Config, log *Log) {
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err != nil {
 		return // then accepting tells
 	}
-	if room := max(1, int64(min(files.Cur, 1<<31))-filesReserved); int64(c.MaxClients) > room {
+	limit := int64(min(files.Cur, 1<<31))
+	if room := max(limit-filesReserved, limit/2); int64(c.MaxClients) > room {
 		log.Warningf("maxclients is lowered from %d to %d: the system allows %d open files (ulimit -n)", c.MaxClients, room, files.Cur)
 		c.MaxClients = int(room)
 	}

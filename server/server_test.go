@@ -128,8 +128,14 @@ func (c *client) send(text string) {
 	}
 }
 
-// reply reads one reply and writes it in one line: arrays in brackets, bulk
-// strings bare.
+// sendBehind sends while the test goes on. What the server does not take shows
+// in the replies.
+func (c *client) sendBehind(text string) {
+	go func() { _, _ = io.WriteString(c.Conn, text) }()
+}
+
+// reply reads one reply or message and writes it in one line: arrays and the
+// like in brackets, bulk strings bare.
 func (c *client) reply() string {
 	c.t.Helper()
 	text, err := readReply(c.r)
@@ -145,7 +151,7 @@ func readReply(r *bufio.Reader) (string, error) {
 		return "", err
 	}
 	line = strings.TrimSuffix(line, "\r\n")
-	if line[0] != '$' && line[0] != '*' {
+	if !strings.ContainsRune("$*%>", rune(line[0])) {
 		return line, nil
 	}
 	n, err := strconv.Atoi(line[1:])
@@ -156,6 +162,9 @@ func readReply(r *bufio.Reader) (string, error) {
 		bulk := make([]byte, n+2)
 		_, err := io.ReadFull(r, bulk)
 		return string(bulk[:n]), err
+	}
+	if line[0] == '%' {
+		n *= 2
 	}
 	items := make([]string, n)
 	for i := range items {
@@ -215,7 +224,7 @@ func TestPipelineOfTenThousand(t *testing.T) {
 	onBothPaths(t, func(t *testing.T, portable bool) {
 		c := start(t, setup{portable: portable}).dial(t)
 		const n = 10000
-		go c.send(strings.Repeat(bulkCommand("RPUSH", "q", "some message"), n))
+		c.sendBehind(strings.Repeat(bulkCommand("RPUSH", "q", "some message"), n))
 		for i := range n {
 			if got, want := c.reply(), fmt.Sprintf(":%d", i+1); got != want {
 				t.Fatalf("got %s, want %s", got, want)
@@ -244,12 +253,31 @@ func TestLargeValues(t *testing.T) {
 		for _, size := range []int{4 << 10, 64 << 10, 64<<10 + 1, 9 << 20} {
 			value := strings.Repeat("0123456789abcdef", size/16+1)[:size]
 			// What follows a long command in the same write is not lost.
-			go c.send("PING\r\n" + bulkCommand("RPUSH", "q", value) + bulkCommand("LPOP", "q") + "PING\r\n")
+			c.sendBehind("PING\r\n" + bulkCommand("RPUSH", "q", value) + bulkCommand("LPOP", "q") + "PING\r\n")
 			for _, want := range []string{"+PONG", ":1", value, "+PONG"} {
 				if got := c.reply(); got != want {
 					t.Fatalf("%d bytes: got %d bytes: %.50q, want %.50q", size, len(got), got, want)
 				}
 			}
+		}
+	})
+}
+
+func TestManyArguments(t *testing.T) {
+	onBothPaths(t, func(t *testing.T, portable bool) {
+		c := start(t, setup{portable: portable}).dial(t)
+		const n = 200000
+		args := make([]string, 2, n+2)
+		args[0], args[1] = "RPUSH", "q"
+		for range n {
+			args = append(args, "x")
+		}
+		c.sendBehind(bulkCommand(args...) + "PING\r\n")
+		if got := c.reply(); got != fmt.Sprintf(":%d", n) {
+			t.Fatal(got)
+		}
+		if got := c.reply(); got != "+PONG" {
+			t.Error(got)
 		}
 	})
 }
@@ -349,7 +377,7 @@ func TestReadingAheadOfTheBlockedIsBounded(t *testing.T) {
 		other := i.dial(t)
 		c := i.dial(t)
 		const pings = 100000
-		go c.send("BLPOP q 0\r\n" + strings.Repeat("PING\r\n", pings))
+		c.sendBehind("BLPOP q 0\r\n" + strings.Repeat("PING\r\n", pings))
 		other.until("INFO clients", "blocked_clients:1")
 		other.do("RPUSH q x", ":1")
 		if got := c.reply(); got != "[q x]" {
@@ -410,7 +438,7 @@ func TestQueryBufferLimit(t *testing.T) {
 	onBothPaths(t, func(t *testing.T, portable bool) {
 		i := start(t, setup{portable: portable, options: []string{"--client-query-buffer-limit", "1mb"}})
 		c := i.dial(t)
-		go io.WriteString(c.Conn, "*2\r\n$4\r\nECHO\r\n$2000000\r\n"+strings.Repeat("x", 2000000)) // cut off at some point
+		c.sendBehind("*2\r\n$4\r\nECHO\r\n$2000000\r\n" + strings.Repeat("x", 2000000))
 		c.closedBy()
 		i.dial(t).until("INFO stats", "client_query_buffer_limit_disconnections:1")
 	})
@@ -446,22 +474,32 @@ func TestOutputBufferLimit(t *testing.T) {
 	})
 }
 
-// A client that asks and asks and does not read is slowed down; when it reads
-// it gets everything.
+// The commands of a client that leaves a lot unread have to wait until it has
+// read; nothing of either is lost.
 func TestSlowReaderIsSlowedDown(t *testing.T) {
 	onBothPaths(t, func(t *testing.T, portable bool) {
-		i := start(t, setup{portable: portable})
+		i := start(t, setup{portable: portable, options: []string{"--client-output-buffer-limit", "pubsub", "0", "0", "0"}})
 		other, c := i.dial(t), i.dial(t)
-		value := strings.Repeat("x", 1<<20)
-		other.send(bulkCommand("RPUSH", "q", value))
-		other.reply()
-		const reads = 200 // far more than unsentBytesMax
-		c.send(strings.Repeat("LINDEX q 0\r\n", reads))
-		other.until("INFO clients", "connected_clients:2")
-		for range reads {
-			if got := c.reply(); got != value {
+		c.send("HELLO 3\r\n")
+		c.reply()
+		c.do("SUBSCRIBE ch", "[subscribe ch :1]")
+		const messages = 100
+		message := bulkCommand("PUBLISH", "ch", strings.Repeat("x", 1<<20)) // together far more than unsentBytesMax
+		for range messages {
+			other.send(message)
+			other.reply()
+		}
+		c.send("RPUSH q x\r\n")
+		for range 100 {
+			other.do("LLEN q", ":0")
+		}
+		for range messages {
+			if got := c.reply(); len(got) != 1<<20+len("[message ch ]") {
 				t.Fatalf("%d bytes: %.50q", len(got), got)
 			}
+		}
+		if got := c.reply(); got != ":1" {
+			t.Fatal(got)
 		}
 	})
 }
@@ -491,11 +529,21 @@ func TestLongReads(t *testing.T) {
 		i := start(t, setup{portable: portable})
 		other, c := i.dial(t), i.dial(t)
 		const elements = 5000
-		value := strings.Repeat("x", 10000)
-		go other.send(strings.Repeat(bulkCommand("RPUSH", "q", value), elements))
+		value := strings.Repeat("x", 3000)
+		other.sendBehind(strings.Repeat(bulkCommand("RPUSH", "q", value), elements))
 		for range elements {
 			other.reply()
 		}
+		// Clients that go away in the middle leave nothing behind.
+		for range 5 {
+			gone := i.dial(t)
+			gone.send("LRANGE q 0 -1\r\n")
+			if _, err := gone.r.ReadString('\n'); err != nil {
+				t.Fatal(err)
+			}
+			gone.Close()
+		}
+		other.until("INFO clients", "connected_clients:2")
 		c.send("LRANGE q 0 -1\r\nPING\r\n")
 		line, err := c.r.ReadString('\n')
 		if err != nil || line != fmt.Sprintf("*%d\r\n", elements) {
@@ -510,19 +558,5 @@ func TestLongReads(t *testing.T) {
 		if got := c.reply(); got != "+PONG" {
 			t.Error(got)
 		}
-		// Clients that go away in the middle leave nothing behind.
-		go other.send(strings.Repeat(bulkCommand("RPUSH", "q", value), elements))
-		for range elements {
-			other.reply()
-		}
-		for range 5 {
-			gone := i.dial(t)
-			gone.send("LRANGE q 0 -1\r\n")
-			if _, err := gone.r.ReadString('\n'); err != nil {
-				t.Fatal(err)
-			}
-			gone.Close()
-		}
-		other.until("INFO clients", "connected_clients:2")
 	})
 }

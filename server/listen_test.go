@@ -1,0 +1,101 @@
+package server
+
+import (
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/cairnmq/cairn/config"
+)
+
+// listenWith opens the listeners of a command line.
+func listenWith(t *testing.T, args ...string) ([]net.Listener, error) {
+	t.Helper()
+	c := config.New()
+	if err := c.Load(args); err != nil {
+		t.Fatal(err)
+	}
+	listeners, err := openListeners(c)
+	t.Cleanup(func() { closeListeners(listeners) })
+	return listeners, err
+}
+
+// freePort returns a port that nobody listens on at the moment.
+func freePort(t *testing.T) string {
+	t.Helper()
+	l := listenLoopback(t)
+	defer l.Close()
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
+}
+
+func TestListenErrorsSayWhatToDo(t *testing.T) {
+	taken := listenLoopback(t)
+	defer taken.Close()
+	_, port, err := net.SplitHostPort(taken.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	socket := filepath.Join(dir, "socket")
+	inUse, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer inUse.Close()
+
+	for _, tc := range []struct{ args, want string }{
+		{"--port " + port, "port " + port + " is in use: stop the other server or start with --port 7000"},
+		{"--bind 192.0.2.1", "this machine has no address 192.0.2.1: check --bind"},
+		{"--bind -192.0.2.1", "this machine has none of the addresses -192.0.2.1: check --bind"},
+		{"--port 0 --unixsocket " + file, file + " exists and is no socket: choose another --unixsocket"},
+		{"--port 0 --unixsocket " + socket, "unix socket " + socket + " is in use: stop the other server or choose another --unixsocket"},
+	} {
+		if _, err := listenWith(t, strings.Fields(tc.args)...); err == nil || err.Error() != tc.want {
+			t.Errorf("%s: got %v, want %s", tc.args, err, tc.want)
+		}
+	}
+}
+
+func TestListenOnWhatThereIs(t *testing.T) {
+	port := freePort(t)
+	listeners, err := listenWith(t, "--port", port, "--bind", "127.0.0.1", "-192.0.2.1", "--tcp-backlog", "10")
+	if err != nil || len(listeners) != 1 || describeListeners(listeners) != "127.0.0.1:"+port || beyondLoopback(listeners) {
+		t.Errorf("%s %v", describeListeners(listeners), err)
+	}
+	listeners, err = listenWith(t, "--port", freePort(t), "--bind", "*")
+	if err != nil || !beyondLoopback(listeners) {
+		t.Errorf("%s %v", describeListeners(listeners), err)
+	}
+}
+
+// A socket that a server which was killed has left is replaced.
+func TestStaleUnixSocket(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "socket")
+	stale, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stale.(*net.UnixListener).SetUnlinkOnClose(false)
+	stale.Close()
+	listeners, err := listenWith(t, "--port", "0", "--unixsocket", socket, "--unixsocketperm", "700")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(socket); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("%v %v", info, err)
+	}
+	i := start(t, setup{listener: listeners[0]})
+	c := i.dial(t)
+	c.do("PING", "+PONG")
+	c.until("CLIENT LIST", "addr="+socket+":0")
+}
