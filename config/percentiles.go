@@ -1,14 +1,13 @@
 package config
 
 import (
-	"errors"
 	"strconv"
 	"strings"
 )
 
 var (
-	errPercentile      = errors.New("Invalid latency-tracking-info-percentiles parameters")
-	errPercentileRange = errors.New("latency-tracking-info-percentiles parameters should sit between [0.0,100.0]")
+	errPercentile      wording = "Invalid latency-tracking-info-percentiles parameters"
+	errPercentileRange wording = "latency-tracking-info-percentiles parameters should sit between [0.0,100.0]"
 )
 
 // percentiles are numbers from 0 to 100.

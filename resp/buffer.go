@@ -106,7 +106,12 @@ func (b *Buffer) Consume(n int) {
 		b.cur = b.cur[:0]
 		return
 	}
-	b.cur = b.cur[:copy(b.cur, b.cur[n:])]
+	// The rest becomes a segment: to move it to the front, each time a slow
+	// client takes a little of a long reply, would cost the square of its length.
+	if n > 0 {
+		rest := b.cur[n:]
+		b.segs, b.segSize, b.cur = append(b.segs, rest), len(rest), nil
+	}
 }
 
 // Reset empties the buffer. Memory up to keepBytes is kept for reuse.

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"os"
+
 	"path/filepath"
 	"time"
 
@@ -58,6 +58,7 @@ type Store struct {
 	Commits int64
 
 	db    *pebble.DB
+	lock  *pebble.Lock
 	log   *logFS
 	turn  *turn
 	cache *cache
@@ -99,17 +100,33 @@ func Open(dir string, o Options) (*Store, error) {
 	if err := makeDir(o.FS, filepath.Join(dir, storeDir)); err != nil {
 		return nil, err
 	}
+	// Before anything in the folder is touched.
+	lock, err := pebble.LockDirectory(filepath.Join(dir, storeDir), o.FS)
+	if err != nil {
+		return nil, openError(err)
+	}
+	s, err := openLocked(dir, o, lock)
+	if err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	return s, nil
+}
+
+func openLocked(dir string, o Options, lock *pebble.Lock) (*Store, error) {
 	spares, err := openSpareLogs(o.FS, filepath.Join(dir, storeDir), o.SpareLogBytes)
 	if err != nil {
 		return nil, err
 	}
 	s := &Store{
 		log:          newLogFS(o.FS, o.Sync, spares),
+		lock:         lock,
 		cache:        newCache(o.CacheBytes),
 		nextExpiry:   math.MaxInt64,
 		garbageFloor: math.MaxUint64,
 	}
-	db, err := pebble.Open(filepath.Join(dir, storeDir), pebbleOptions(s.log, o))
+	options := pebbleOptions(s.log, o)
+	options.Lock = lock
+	db, err := pebble.Open(filepath.Join(dir, storeDir), options)
 	if err != nil {
 		spares.stop()
 		return nil, openError(err)
@@ -178,12 +195,8 @@ func pebbleOptions(fs vfs.FS, o Options) *pebble.Options {
 }
 
 func openError(err error) error {
-	var exists *os.PathError
-	switch {
-	case isLocked(err):
+	if isLocked(err) {
 		return ErrLocked
-	case errors.As(err, &exists):
-		return err
 	}
 	return fmt.Errorf("open the store: %w", err)
 }
@@ -391,7 +404,7 @@ func (s *Store) Close() error {
 		// disk stays as it is, and the process ends.
 		return s.failed
 	}
-	return errors.Join(err, s.db.Close())
+	return errors.Join(err, s.db.Close(), s.lock.Close())
 }
 
 // SetSync changes when the log is synced.

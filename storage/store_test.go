@@ -240,7 +240,7 @@ func TestFlushAndSwap(t *testing.T) {
 		if got := allKeys(tx.In(1)); got != "fresh" || tx.In(1).Keys() != 1 || meta(tx, "b") != "1" {
 			t.Errorf("after FLUSHDB: %q, %d keys, b is %q", got, tx.In(1).Keys(), meta(tx, "b"))
 		}
-		tx = next()
+		next()
 		commit(t, s)
 		sweep(t, s, at(100))
 		if got := pebbleKeys(t, s); got[kindRecord] != 1 || got[kindMeta] != 2 || got[kindExpiry] != 0 || got[kindDropped] != 0 {
@@ -445,13 +445,12 @@ func TestCopyOntoADroppedKey(t *testing.T) {
 func TestSoft(t *testing.T) {
 	fs := vfs.NewMem()
 	s := open(t, fs, Options{CacheBytes: 1})
-	tx := s.Begin(at(1))
-	o := put(tx, "k", "1")
+	put(s.Begin(at(1)), "k", "1")
 	commit(t, s)
-	s.Begin(at(2))
-	o = s.turn.views[0].Lookup([]byte("k"))
+	tx := s.Begin(at(2))
+	o := tx.Lookup([]byte("k"))
 	o.State = &blob{"soft"}
-	s.turn.views[0].Soft(o)
+	tx.Soft(o)
 	if wrote, err := s.Commit(); wrote || err != nil {
 		t.Fatalf("a soft change alone wrote: %v %v", wrote, err)
 	}
@@ -507,8 +506,11 @@ func testCrash(t *testing.T, spare int64) {
 func TestOpenErrors(t *testing.T) {
 	fs := vfs.NewMem()
 	s := open(t, fs, Options{})
-	if _, err := Open("/data", Options{FS: fs}); !errors.Is(err, ErrLocked) {
+	if _, err := Open("/data", Options{FS: fs, SpareLogBytes: 4096}); !errors.Is(err, ErrLocked) {
 		t.Errorf("a second cairn: %v", err)
+	}
+	if names, err := fs.List("/data/" + storeDir); err != nil || strings.Contains(strings.Join(names, " "), sparePrefix) {
+		t.Errorf("a second cairn has left something in the folder: %v %v", names, err)
 	}
 	newer := []byte{0, 0, 0, formatVersion + 1}
 	if err := s.db.Set(appendSystemKey(nil, systemFormat), newer, pebble.Sync); err != nil {
