@@ -43,7 +43,10 @@ type Job struct {
 func (b *Broker) job(d detached) Job {
 	snapshot, release := b.store.Snapshot(b.now)
 	proto := d.session.Out.Proto
-	server := b.server
+	// What the loop goes on changing is not for another goroutine: the handler
+	// sees a copy of the configuration, and nothing else that sessions share.
+	config := *b.server.Config
+	server := &commands.Server{Config: &config, Table: b.server.Table}
 	return Job{Session: d.session, Run: func(emit func([]byte) bool) error {
 		defer release()
 		out := resp.Buffer{Proto: proto, FlushBytes: jobChunkBytes}
@@ -55,7 +58,7 @@ func (b *Broker) job(d detached) Job {
 		}
 		c := &commands.Ctx{
 			Cmd: d.cmd, Args: commands.NewArgs(d.cmd, d.args), Tx: snapshot.In(d.db), Out: &out,
-			Session: d.session, Server: server, Detached: true,
+			Session: &commands.Session{DB: d.db}, Server: server, Detached: true,
 		}
 		if err := runNamed(c); err != nil {
 			// An error of the arguments or the type has shown before the handler

@@ -315,7 +315,8 @@ type Ctx struct {
 	// InExec is set inside EXEC, where nothing blocks. Rerun is set when a
 	// blocked command runs again because a key is ready. Detachable says that
 	// the command may leave the loop; Detached that it has: Tx is a snapshot
-	// then, and nothing else of the world may be touched.
+	// then, Server has a copy of the configuration and nothing else, and Session
+	// nobody in it.
 	InExec     bool
 	Rerun      bool
 	Detachable bool

@@ -9,6 +9,7 @@ import (
 	"github.com/cairnmq/cairn/rdb"
 	"github.com/cairnmq/cairn/resp"
 	"github.com/cairnmq/cairn/storage"
+	"github.com/cairnmq/cairn/streams"
 )
 
 var dumpCommands = []Command{
@@ -38,13 +39,11 @@ var dumpCommands = []Command{
 const dumpBytesPerItem = 512
 
 func dump(c *Ctx) error {
-	o := c.Tx.Lookup(c.Args.Next())
+	key := c.Args.Next()
+	o := c.Tx.Lookup(key)
 	if o == nil {
 		c.Out.Null()
 		return nil
-	}
-	if o.Type() != storage.TypeList {
-		return errDumpStream
 	}
 	var d *rdb.Dump
 	switch o.Type() {
@@ -56,9 +55,70 @@ func dump(c *Ctx) error {
 		d = rdb.DumpList(func(yield func([]byte) bool) {
 			l.Range(0, l.Len(), func(_ int64, e []byte) bool { return yield(e) })
 		})
+	case storage.TypeStream:
+		s, err := streams.Open(c.Tx, key)
+		if err != nil {
+			return err
+		}
+		groups := s.Groups()
+		items := int64(s.Len()) + int64(s.Bytes())/dumpBytesPerItem
+		for _, g := range groups {
+			items += int64(g.PendingCount())
+		}
+		if c.Slow(items) {
+			return c.Detach()
+		}
+		d = dumpStream(s, groups)
 	}
 	c.Out.BulkPieces(d.Size(), d.Write)
 	return nil
+}
+
+func dumpStream(s *streams.Stream, groups []*streams.Group) *rdb.Dump {
+	return rdb.DumpStream(rdb.StreamSource{
+		StreamInfo: rdb.StreamInfo{
+			Length: s.Len(), Last: rdb.ID(s.LastID()), First: rdb.ID(s.FirstID()),
+			MaxDeleted: rdb.ID(s.MaxDeletedID()), Added: s.Added(),
+		},
+		Entries: func(yield func(*rdb.Entry) bool) {
+			var entry rdb.Entry
+			node, begun := byte(0), false
+			s.Range(streams.ID{}, streams.MaxID, false, func(e *streams.Entry) bool {
+				entry = rdb.Entry{ID: rdb.ID(e.ID), Values: entry.Values[:0], NewNode: !begun || e.Node() != node}
+				node, begun = e.Node(), true
+				e.Each(func(p []byte) { entry.Values = append(entry.Values, p) })
+				return yield(&entry)
+			})
+		},
+		GroupCount: len(groups),
+		Groups: func(yield func(*rdb.Group) bool) {
+			for _, g := range groups {
+				if !yield(dumpGroup(g)) {
+					return
+				}
+			}
+		},
+	})
+}
+
+func dumpGroup(g *streams.Group) *rdb.Group {
+	consumers := g.Consumers()
+	out := &rdb.Group{
+		Name: []byte(g.Name()), Last: rdb.ID(g.LastDelivered()), Read: g.EntriesRead(),
+		Pending: make([]rdb.Pending, 0, g.PendingCount()), Consumers: make([]rdb.Consumer, len(consumers)),
+	}
+	number := make(map[*streams.Consumer]int, len(consumers))
+	for i, c := range consumers {
+		number[c] = i
+		out.Consumers[i] = rdb.Consumer{Name: []byte(c.Name), Seen: c.Seen, Active: c.Active}
+	}
+	g.EachPending(streams.ID{}, streams.MaxID, nil, 0, func(p *streams.Pending, owned *streams.Consumer) bool {
+		out.Pending = append(out.Pending, rdb.Pending{
+			ID: rdb.ID(p.ID), Time: p.Time, Deliveries: p.Deliveries, Consumer: number[owned],
+		})
+		return true
+	})
+	return out
 }
 
 // What RESTORE refuses.
@@ -69,7 +129,6 @@ const (
 	errRestoreFreq  resp.Error = "ERR Invalid FREQ value, must be >= 0 and <= 255"
 	errDumpChecksum resp.Error = "ERR DUMP payload version or checksum are wrong"
 	errDumpFormat   resp.Error = "ERR Bad data format"
-	errDumpStream   resp.Error = "ERR DUMP and RESTORE of streams are not supported"
 	errDumpTooLarge resp.Error = "ERR DUMP payload holds too much to be restored at once"
 )
 
@@ -111,9 +170,6 @@ func restore(c *Ctx) error {
 	v, err := parseDump(payload)
 	if err != nil {
 		return err
-	}
-	if v.Kind != rdb.List {
-		return errDumpStream
 	}
 	if old != nil {
 		c.Tx.Drop(old)
@@ -170,5 +226,37 @@ func parseDump(payload []byte) (*rdb.Value, error) {
 
 // restoreValue makes the value at a key that has nothing.
 func restoreValue(tx *storage.Tx, key []byte, v *rdb.Value) *storage.Object {
-	return lists.Create(tx, key, v.Elements()).Object()
+	if v.Kind == rdb.List {
+		return lists.Create(tx, key, v.Elements()).Object()
+	}
+	r := streamRestoring{Restored: streams.Restore(tx, key)}
+	v.Stream(&r)
+	return r.Object()
+}
+
+// streamRestoring makes of what a payload holds what package streams does.
+type streamRestoring struct {
+	streams.Restored
+	old bool
+}
+
+func (r *streamRestoring) Entry(e *rdb.Entry) { r.Append(streams.ID(e.ID), e.Values, e.NewNode) }
+
+func (r *streamRestoring) Info(i rdb.StreamInfo) {
+	r.SetPast(streams.ID(i.Last), i.Added, streams.ID(i.MaxDeleted))
+	r.old = i.Old
+}
+
+func (r *streamRestoring) Group(g *rdb.Group) {
+	if r.old {
+		g.Read = r.Distance(streams.ID(g.Last))
+	}
+	group := r.Restored.Group(g.Name, streams.ID(g.Last), g.Read)
+	consumers := make([]*streams.Consumer, len(g.Consumers))
+	for i, c := range g.Consumers {
+		consumers[i] = r.Consumer(group, c.Name, c.Seen, c.Active)
+	}
+	for _, p := range g.Pending {
+		r.Pending(group, consumers[p.Consumer], streams.ID(p.ID), p.Time, p.Deliveries)
+	}
 }

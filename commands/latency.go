@@ -213,7 +213,7 @@ const latencyOff = "Nothing is noted: latency-monitor-threshold is 0. CONFIG SET
 // latencyAdvice says of an event where to look.
 var latencyAdvice = map[string]string{
 	LatencyCommand:     "SLOWLOG GET shows which calls they were. While one runs nobody else is served.",
-	LatencyFastCommand: "Such commands take microseconds: the process did not get the processor or its memory in time. Look at the load and the swapping of the machine.",
+	LatencyFastCommand: "Such commands take microseconds, unless they have many or large arguments: the process may not have got the processor or its memory in time. Look at the load and the swapping of the machine.",
 	LatencySync:        "The disk was that slow, and every write waits for it. A disk with a cache that survives power failures helps; so does appendfsync everysec, at the price of a second.",
 	LatencyWrite:       "The system did not take the data at once: its buffers are full, or the disk is busy.",
 	LatencyExpire:      "Many keys ran out or were dropped at the same time.",
