@@ -59,7 +59,7 @@ func (b *Broker) Begin(now time.Time) {
 		b.server.Latency(commands.LatencyExpire, now, b.options.Elapsed()-began)
 		b.settle()
 	}
-	b.expireWaits()
+	b.wakeWaits()
 	b.endPause()
 }
 

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"container/heap"
+	"fmt"
 	"time"
 
 	"github.com/cairnmq/cairn/commands"
@@ -27,11 +28,15 @@ import (
 //     of them: once the key is gone nobody behind the first is asked, and of
 //     waiters of one class (the consumers of a group) none is asked after one of
 //     them found nothing.
+//   - Time. An XREADGROUP with CLAIM also wants what gets old enough while it
+//     waits: it says when to run it again (commands.Wait.Again), be a key ready or
+//     not. Of a thousand consumers that wait for the same old entry one is asked,
+//     and where it finds nothing the others of its class wait on with it.
 //   - Chains. Serving a BLMOVE makes another key ready: it is put at the end of
 //     the list of ready keys and has its turn within the same unit.
 //
 // Invariants: s.Blocked != nil exactly while s stands in a queue of every one
-// of its keys (and in the heap of deadlines, if it has one). A served waiter's
+// of its keys (and in the heap of deadlines, if the time can wake it). A served waiter's
 // effect and the push that woke it are in the same batch.
 
 // waits holds the parked sessions.
@@ -150,7 +155,7 @@ func (w *waits) all() []*Session {
 
 // park makes a session wait. Its timeout counts from now.
 func (b *Broker) park(s *Session, cmd *commands.Command, args [][]byte, w commands.Wait) {
-	s.Blocked = &commands.Blocked{Cmd: cmd, Args: args, DB: s.DB, Wait: w, Since: b.now, HeapIndex: -1}
+	s.Blocked = &commands.Blocked{Cmd: cmd, Args: args, DB: s.DB, Wait: w, Since: b.now, Again: w.Again, HeapIndex: -1}
 	if w.Timeout > 0 {
 		s.Blocked.Deadline = b.now.Add(w.Timeout)
 	}
@@ -219,8 +224,9 @@ func (b *Broker) rerun(s *Session) bool {
 	mark := c.Out.Mark()
 	b.call(c)
 	s.Running = false
-	if c.TakeWait() != nil {
+	if again := c.TakeWait(); again != nil {
 		c.Out.Truncate(mark)
+		b.waits.deadlines.again(s, again.Again)
 		return false
 	}
 	b.release(s)
@@ -236,15 +242,49 @@ func (b *Broker) release(s *Session) {
 	b.resume(s)
 }
 
-// expireWaits answers those whose time has run out.
-func (b *Broker) expireWaits() {
+// wakeWaits runs those again who have asked for it, and answers those whose time
+// has run out.
+func (b *Broker) wakeWaits() {
+	barren := make(map[string]time.Time) // when those who found nothing try again
 	for {
 		s := b.waits.deadlines.due(b.now)
-		if s == nil {
+		switch {
+		case s == nil:
 			return
+		case s.Blocked.Again.IsZero() || (!s.Blocked.Deadline.IsZero() && s.Blocked.Deadline.Before(s.Blocked.Again)):
+			b.timeOut(s)
+		default:
+			b.tryAgain(s, barren)
 		}
-		b.timeOut(s)
 	}
+}
+
+// pausedAgain is how often a command that CLIENT PAUSE holds back looks whether
+// it still does.
+const pausedAgain = 50 * time.Millisecond
+
+// tryAgain runs a parked command again because it is time, unless another that
+// waits for the same has just found nothing.
+func (b *Broker) tryAgain(s *Session, barren map[string]time.Time) {
+	if b.pauses(s, s.Blocked.Cmd) {
+		b.waits.deadlines.again(s, b.now.Add(pausedAgain)) // the pause may be cut short
+		return
+	}
+	w := &s.Blocked.Wait
+	class := fmt.Sprintf("%d %q %q", s.Blocked.DB, w.Class, w.Keys)
+	if at, ok := barren[class]; ok && w.Class != "" {
+		b.waits.deadlines.again(s, at)
+		return
+	}
+	if b.rerun(s) {
+		b.settle()
+		return
+	}
+	if at := s.Blocked.Again; !at.IsZero() && !at.After(b.now) {
+		panic("broker: " + s.Blocked.Cmd.FullName() + " wants to run again before it has waited")
+	}
+	barren[class] = s.Blocked.Again
+	b.settle()
 }
 
 func (b *Broker) timeOut(s *Session) {
@@ -267,14 +307,24 @@ func (b *Broker) unblock() {
 	b.server.Unblocked = b.server.Unblocked[:0]
 }
 
-// deadlines orders the parked sessions that have one by time, then by arrival.
+// deadlines orders the parked sessions that the time can wake by when it does,
+// then by arrival.
 type deadlines struct{ all []*Session }
+
+// wakes returns when the time wakes a command, zero for never: to run it again,
+// or to end it.
+func wakes(w *commands.Blocked) time.Time {
+	if w.Again.IsZero() || (!w.Deadline.IsZero() && w.Deadline.Before(w.Again)) {
+		return w.Deadline
+	}
+	return w.Again
+}
 
 func (d *deadlines) Len() int { return len(d.all) }
 func (d *deadlines) Less(i, j int) bool {
 	a, b := d.all[i].Blocked, d.all[j].Blocked
-	if !a.Deadline.Equal(b.Deadline) {
-		return a.Deadline.Before(b.Deadline)
+	if at, other := wakes(a), wakes(b); !at.Equal(other) {
+		return at.Before(other)
 	}
 	return a.Seq < b.Seq
 }
@@ -301,9 +351,19 @@ func (d *deadlines) Pop() any {
 }
 
 func (d *deadlines) add(s *Session) {
-	if !s.Blocked.Deadline.IsZero() {
+	if !wakes(s.Blocked).IsZero() {
 		heap.Push(d, s)
 	}
+}
+
+// again changes when the command runs again; zero: only when a key is ready.
+func (d *deadlines) again(s *Session, at time.Time) {
+	if s.Blocked.Again.Equal(at) {
+		return
+	}
+	d.remove(s)
+	s.Blocked.Again = at
+	d.add(s)
 }
 
 func (d *deadlines) remove(s *Session) {
@@ -312,15 +372,15 @@ func (d *deadlines) remove(s *Session) {
 	}
 }
 
-// next returns the earliest deadline.
+// next returns when the first of them is due.
 func (d *deadlines) next() (time.Time, bool) {
 	if len(d.all) == 0 {
 		return time.Time{}, false
 	}
-	return d.all[0].Blocked.Deadline, true
+	return wakes(d.all[0].Blocked), true
 }
 
-// due returns the first session whose deadline has come, nil if there is none.
+// due returns the first session whose time has come, nil if there is none.
 func (d *deadlines) due(now time.Time) *Session {
 	if at, ok := d.next(); !ok || at.After(now) {
 		return nil

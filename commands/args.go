@@ -1,6 +1,7 @@
 package commands
 
 import (
+	"errors"
 	"math"
 	"strconv"
 	"strings"
@@ -132,6 +133,16 @@ func (a *Args) IntOr(fail resp.Error) int64 {
 	return n
 }
 
+// Int32Or is IntOr for a number of 32 bits.
+func (a *Args) Int32Or(fail resp.Error) int64 {
+	n := a.IntOr(fail)
+	if a.err == nil && (n < math.MinInt32 || n > math.MaxInt32) {
+		a.Fail(fail)
+		return 0
+	}
+	return n
+}
+
 // AtLeast reads an integer that must not be below min; fail is also the error
 // for what is no integer, unless notInteger says otherwise.
 func (a *Args) AtLeast(min int64, fail resp.Error) int64 {
@@ -143,28 +154,52 @@ func (a *Args) AtLeast(min int64, fail resp.Error) int64 {
 	return n
 }
 
-// Timeout reads a time in seconds, with fractions; 0 means for ever.
-func (a *Args) Timeout() time.Duration {
-	p := a.Next()
+// Timeout reads a time in seconds, with fractions; 0 means for ever. now is in
+// milliseconds.
+func (a *Args) Timeout(now int64) time.Duration { return a.timeoutIn(a.Next(), now) }
+
+// timeoutIn is Timeout for an argument that was read before.
+func (a *Args) timeoutIn(p []byte, now int64) time.Duration {
 	if a.err != nil {
 		return 0
 	}
 	seconds, ok := ParseFloat(p)
+	// Rounded up to milliseconds, as Redis does: 0.0001 must not mean "for ever".
+	ms := math.Ceil(seconds * 1000)
 	switch {
 	case !ok:
 		a.Fail(ErrTimeoutFloat)
-	case seconds < 0:
-		a.Fail(ErrTimeoutNeg)
-	case math.Ceil(seconds*1000) > math.MaxInt64:
+	case ms >= 1<<63:
 		a.Fail(ErrTimeoutRange)
-	case math.Ceil(seconds*1000) > float64(math.MaxInt64/int64(time.Millisecond)):
-		return math.MaxInt64 // 292 years: for ever
 	default:
-		// Rounded up to milliseconds, as Redis does: 0.0001 must not mean "for
-		// ever".
-		return time.Duration(math.Ceil(seconds*1000)) * time.Millisecond
+		return a.timeout(max(int64(ms), -1), now)
 	}
 	return 0
+}
+
+// TimeoutMillis reads a time in whole milliseconds; 0 means for ever.
+func (a *Args) TimeoutMillis(now int64) time.Duration {
+	ms := a.IntOr(ErrTimeoutInteger)
+	if a.err != nil {
+		return 0
+	}
+	return a.timeout(ms, now)
+}
+
+// timeout checks that the time at which a wait of so many milliseconds ends is
+// one.
+func (a *Args) timeout(ms, now int64) time.Duration {
+	switch {
+	case ms < 0:
+		a.Fail(ErrTimeoutNeg)
+		return 0
+	case ms > math.MaxInt64-now:
+		a.Fail(ErrTimeoutRange)
+		return 0
+	case ms > math.MaxInt64/int64(time.Millisecond):
+		return math.MaxInt64 // 292 years: for ever
+	}
+	return time.Duration(ms) * time.Millisecond
 }
 
 // EqualFold reports whether p is the word (upper case) in any case.
@@ -225,12 +260,21 @@ func ParseFloat(p []byte) (float64, bool) {
 	if len(p) == 0 || len(p) > 256 || strings.ContainsRune(string(p), '_') {
 		return 0, false
 	}
-	f, err := strconv.ParseFloat(string(p), 64)
-	if err != nil {
+	f, err := strconv.ParseFloat(withExponent(string(p)), 64)
+	if err != nil && !errors.Is(err, strconv.ErrRange) { // a long double reaches further, and infinity is none the less too much
 		return 0, false
 	}
 	if math.IsNaN(f) {
 		return 0, false
 	}
 	return f, true
+}
+
+// withExponent gives a hexadecimal number the exponent that strconv insists on.
+func withExponent(number string) string {
+	digits := strings.ToLower(strings.TrimLeft(number, "+-"))
+	if strings.HasPrefix(digits, "0x") && len(digits) > 2 && !strings.Contains(digits, "p") {
+		return number + "p0"
+	}
+	return number
 }

@@ -219,17 +219,28 @@ func reset(c *Ctx) error {
 }
 
 func selectDB(c *Ctx) error {
-	db := c.Args.Int()
+	db := c.dbIndex()
 	if err := c.Args.Err(); err != nil {
 		return err
 	}
-	if db < math.MinInt32 || db > math.MaxInt32 {
-		return errIntRange
-	}
-	if db < 0 || db >= min(int64(c.Config().Databases), storage.Databases) {
-		return ErrDBIndex
-	}
-	c.Session.DB = int(db)
+	c.Session.DB = db
 	c.Out.OK()
 	return nil
+}
+
+// dbIndex reads the number of a database.
+func (c *Ctx) dbIndex() int {
+	n := c.Args.Int()
+	switch {
+	case c.Args.Err() != nil:
+	case n < math.MinInt32 || n > math.MaxInt32:
+		c.Args.Fail(errIntRange)
+	case !c.hasDB(n):
+		c.Args.Fail(ErrDBIndex)
+	}
+	return int(n)
+}
+
+func (c *Ctx) hasDB(n int64) bool {
+	return n >= 0 && n < min(int64(c.Config().Databases), storage.Databases)
 }

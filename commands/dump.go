@@ -3,6 +3,7 @@ package commands
 import (
 	"errors"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/cairnmq/cairn/lists"
@@ -113,12 +114,27 @@ func dumpGroup(g *streams.Group) *rdb.Group {
 		out.Consumers[i] = rdb.Consumer{Name: []byte(c.Name), Seen: c.Seen, Active: c.Active}
 	}
 	g.EachPending(streams.ID{}, streams.MaxID, nil, 0, func(p *streams.Pending, owned *streams.Consumer) bool {
+		if _, known := number[owned]; !known {
+			// Nobody's: the form has no word for that, so it gets an owner without
+			// a name, and can be claimed from there.
+			number[owned] = nameless(out)
+		}
 		out.Pending = append(out.Pending, rdb.Pending{
 			ID: rdb.ID(p.ID), Time: p.Time, Deliveries: p.Deliveries, Consumer: number[owned],
 		})
 		return true
 	})
 	return out
+}
+
+// nameless returns the index of the consumer without a name, which is added if
+// need be.
+func nameless(g *rdb.Group) int {
+	if i := slices.IndexFunc(g.Consumers, func(c rdb.Consumer) bool { return len(c.Name) == 0 }); i >= 0 {
+		return i
+	}
+	g.Consumers = append(g.Consumers, rdb.Consumer{Active: streams.Never})
+	return len(g.Consumers) - 1
 }
 
 // What RESTORE refuses.

@@ -320,14 +320,11 @@ func copyKey(c *Ctx) error {
 
 // database reads a database number and returns the turn's view of it.
 func database(c *Ctx) *storage.Tx {
-	n := c.Args.Int()
-	if c.Args.Err() == nil && (n < 0 || n >= storage.Databases) {
-		c.Args.Fail(ErrDBIndex)
-	}
+	n := c.dbIndex()
 	if c.Args.Err() != nil {
 		return c.Tx
 	}
-	return c.Tx.In(int(n))
+	return c.Tx.In(n)
 }
 
 func moveKey(c *Ctx) error {
@@ -352,12 +349,12 @@ func moveKey(c *Ctx) error {
 }
 
 func swapDB(c *Ctx) error {
-	a := c.Args.IntOr("ERR invalid first DB index")
-	b := c.Args.IntOr("ERR invalid second DB index")
+	a := c.Args.Int32Or("ERR invalid first DB index")
+	b := c.Args.Int32Or("ERR invalid second DB index")
 	if err := c.Args.Err(); err != nil {
 		return err
 	}
-	if a < 0 || a >= storage.Databases || b < 0 || b >= storage.Databases {
+	if !c.hasDB(a) || !c.hasDB(b) {
 		return ErrDBIndex
 	}
 	if a != b {

@@ -195,10 +195,7 @@ var blockingListCommands = []Command{
 		Summary:    "Takes elements out of the first of several lists that is not empty; waits for one if need be.",
 		Complexity: "O(N+M) where N is the number of keys and M the number of elements taken",
 		OnTimeout:  (*resp.Buffer).NullArray,
-		Run: func(c *Ctx) error {
-			timeout := c.Args.Timeout()
-			return popFirst(c, &Wait{Timeout: timeout})
-		},
+		Run:        func(c *Ctx) error { return popFirst(c, c.Args.Next()) },
 	},
 }
 
@@ -572,7 +569,7 @@ func blmove(c *Ctx) error {
 }
 
 func moveOrBlock(c *Ctx, source, destination []byte, from, to lists.End) error {
-	timeout := c.Args.Timeout()
+	timeout := c.Args.Timeout(c.Tx.NowMillis())
 	if err := c.Args.Err(); err != nil {
 		return err
 	}
@@ -593,7 +590,7 @@ func moveOrBlock(c *Ctx, source, destination []byte, from, to lists.End) error {
 // blockingPop is BLPOP and BRPOP.
 func blockingPop(c *Ctx, end lists.End) error {
 	keys := c.Args.Take(c.Args.Len() - 1)
-	timeout := c.Args.Timeout()
+	timeout := c.Args.Timeout(c.Tx.NowMillis())
 	if err := c.Args.Err(); err != nil {
 		return err
 	}
@@ -613,7 +610,7 @@ func blockingPop(c *Ctx, end lists.End) error {
 }
 
 // popFirst is LMPOP, and BLMPOP if there is something to wait for.
-func popFirst(c *Ctx, wait *Wait) error {
+func popFirst(c *Ctx, timeout []byte) error {
 	numkeys := c.Args.AtLeast(1, ErrNumkeys)
 	if c.Args.Err() == nil && numkeys >= int64(c.Args.Len()) {
 		c.Args.Fail(ErrSyntax)
@@ -630,6 +627,10 @@ func popFirst(c *Ctx, wait *Wait) error {
 			c.Args.Fail(ErrSyntax)
 		}
 	}
+	wait := Wait{}
+	if timeout != nil {
+		wait.Timeout = c.Args.timeoutIn(timeout, c.Tx.NowMillis())
+	}
 	if err := c.Args.Err(); err != nil {
 		return err
 	}
@@ -645,11 +646,11 @@ func popFirst(c *Ctx, wait *Wait) error {
 			return nil
 		}
 	}
-	if wait == nil {
+	if timeout == nil {
 		c.Out.NullArray()
 		return nil
 	}
-	return c.Block(listWait(*wait, keys...))
+	return c.Block(listWait(wait, keys...))
 }
 
 func listWait(w Wait, keys ...[]byte) Wait {

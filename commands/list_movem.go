@@ -53,7 +53,7 @@ func readMoveMany(c *Ctx, blocking bool) (m moveMany, err error) {
 	a := &c.Args
 	m = moveMany{source: a.Next(), destination: a.Next(), from: end(a), to: end(a), count: 1}
 	if blocking {
-		m.wait = &Wait{Timeout: a.Timeout()}
+		m.wait = &Wait{Timeout: a.Timeout(c.Tx.NowMillis())}
 	}
 	if a.More() {
 		switch a.Option() {

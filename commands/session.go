@@ -156,6 +156,9 @@ type Blocked struct {
 	// Since is when the command blocked, Deadline when it gives up (zero:
 	// never).
 	Since, Deadline time.Time
+	// Again is when the command runs again even if no key is ready (zero: only
+	// then).
+	Again time.Time
 	// Unblock is set by CLIENT UNBLOCK, SHUTDOWN and the like; the broker acts
 	// on it after the unit.
 	Unblock Unblock
@@ -188,4 +191,7 @@ type Wait struct {
 	// Class, when not empty, names waiters that want the same thing: if one of
 	// them found nothing at a key, the others are not asked.
 	Class string
+	// Again, when not zero, is when the command runs again even if no key is
+	// ready. It keeps its place, and says when the time after that is.
+	Again time.Time
 }

@@ -150,7 +150,7 @@ func sort(c *Ctx, mayStore bool) error {
 	}
 	var elements iter.Seq[[]byte]
 	switch {
-	case from == to:
+	case !ok:
 		elements = func(func([]byte) bool) {}
 	case s.unsorted:
 		elements = s.inOrder(l, from, to)
@@ -249,7 +249,7 @@ func sortScore(p []byte) (score float64, ok bool) {
 	if len(text) == 0 || bytes.IndexByte(text, '_') >= 0 {
 		return 0, false
 	}
-	if hex := bytes.TrimLeft(text, "+-"); len(hex) > 2 && hex[0] == '0' && hex[1]|0x20 == 'x' && bytes.IndexAny(text, "pP") < 0 {
+	if hex := bytes.TrimLeft(text, "+-"); len(hex) > 2 && hex[0] == '0' && hex[1]|0x20 == 'x' && !bytes.ContainsAny(text, "pP") {
 		text = append(bytes.Clone(text), "p0"...)
 	}
 	score, err := strconv.ParseFloat(string(text), 64)

@@ -2,6 +2,7 @@ package commands
 
 import (
 	"math"
+	"strconv"
 	"time"
 
 	"github.com/cairnmq/cairn/resp"
@@ -13,13 +14,14 @@ var streamCommands = []Command{
 	{
 		Name: "xadd", Arity: -5, Flags: Write | DenyOOM | Fast, Keys: Keys{1, 1, 1},
 		Group: "stream", Since: "5.0.0",
-		Syntax:     "key [NOMKSTREAM] [<MAXLEN | MINID> [= | ~] threshold [LIMIT count]] <* | id> field value [field value ...]",
+		Syntax:     "key [NOMKSTREAM] [KEEPREF | DELREF | ACKED] [<MAXLEN | MINID> [= | ~] threshold [LIMIT count]] <* | id> field value [field value ...]",
 		Tips:       []string{"nondeterministic_output"},
 		Summary:    "Adds an entry to the end of a stream; creates the stream if there is none.",
 		Complexity: "O(1), and O(N) for the N entries that a trim removes",
 		History: []string{
 			"6.2.0: Added the `NOMKSTREAM` option, `MINID` trimming strategy and the `LIMIT` option.",
 			"7.0.0: Added support for the `<ms>-*` explicit ID form.",
+			"8.2.0: Added the `KEEPREF`, `DELREF` and `ACKED` options.",
 		},
 		Run: xadd,
 	},
@@ -53,23 +55,36 @@ var streamCommands = []Command{
 		Run:        xdel,
 	},
 	{
+		Name: "xdelex", Arity: -5, Flags: Write | Fast, Keys: Keys{1, 1, 1},
+		Group: "stream", Since: "8.2.0", Syntax: "key [KEEPREF | DELREF | ACKED] IDS numids id [id ...]", Access: []string{"RW delete"},
+		Summary:    "Removes single entries from a stream, minding the groups that refer to them, and says of each what became of it.",
+		Complexity: "O(1) for each ID",
+		Run:        xdelex,
+	},
+	{
 		Name: "xtrim", Arity: -4, Flags: Write, Keys: Keys{1, 1, 1},
-		Group: "stream", Since: "5.0.0", Syntax: "key <MAXLEN | MINID> [= | ~] threshold [LIMIT count]",
+		Group: "stream", Since: "5.0.0", Syntax: "key <MAXLEN | MINID> [= | ~] threshold [LIMIT count] [KEEPREF | DELREF | ACKED]",
 		Access: []string{"RW delete"}, Tips: []string{"nondeterministic_output"},
 		Summary:    "Removes the oldest entries of a stream, down to a length or up to an ID.",
 		Complexity: "O(N) where N is the smaller of how many entries go and how many stay",
-		History:    []string{"6.2.0: Added the `MINID` trimming strategy and the `LIMIT` option."},
-		Run:        xtrim,
+		History: []string{
+			"6.2.0: Added the `MINID` trimming strategy and the `LIMIT` option.",
+			"8.2.0: Added the `KEEPREF`, `DELREF` and `ACKED` options.",
+		},
+		Run: xtrim,
 	},
 	{
 		Name: "xread", Arity: -4, Flags: ReadOnly | Blocking, KeysFunc: keysOfStreams,
-		Group: "stream", Since: "5.0.0", Syntax: "[COUNT count] [BLOCK milliseconds] STREAMS key [key ...] id [id ...]",
+		Group: "stream", Since: "5.0.0", Syntax: "[COUNT count] [MAXCOUNT maxcount] [MAXSIZE maxsize] [BLOCK milliseconds] STREAMS key [key ...] id [id ...]",
 		KeySearch:  KeySearch{Keyword: "STREAMS", From: 1},
 		Summary:    "Returns the entries of one or more streams behind given IDs; waits for one if need be.",
 		Complexity: "O(N) where N is the number of entries returned",
-		History:    []string{"7.4.0: `+` stands for the last entry."},
-		OnTimeout:  (*resp.Buffer).NullArray,
-		Run:        xread,
+		History: []string{
+			"7.4.0: `+` stands for the last entry.",
+			"8.10.0: Added the `MAXCOUNT` and `MAXSIZE` options.",
+		},
+		OnTimeout: (*resp.Buffer).NullArray,
+		Run:       xread,
 	},
 	{
 		Name: "xsetid", Arity: -3, Flags: Write | DenyOOM | Fast, Keys: Keys{1, 1, 1},
@@ -92,7 +107,11 @@ const (
 	errReadUnbalanced resp.Error = "ERR Unbalanced XREAD list of streams: for each stream key an ID or '$' must be specified."
 	errGroupInRead    resp.Error = "ERR The GROUP option is only supported by XREADGROUP. You called XREAD instead."
 	errNoAckInRead    resp.Error = "ERR The NOACK option is only supported by XREADGROUP. You called XREAD instead."
+	errClaimInRead    resp.Error = "ERR The CLAIM option is only supported by XREADGROUP. You called XREAD instead."
 	errNewInRead      resp.Error = "ERR The > ID can be specified only when calling XREADGROUP using the GROUP <group> <consumer> option."
+	errMaxCount       resp.Error = "ERR MAXCOUNT must be a positive integer"
+	errMaxCountSmall  resp.Error = "ERR MAXCOUNT must be greater than or equal to COUNT"
+	errMaxSize        resp.Error = "ERR MAXSIZE must be a positive integer"
 	errSetIDTop       resp.Error = "ERR The ID specified in XSETID is smaller than the target stream top item"
 	errSetIDDeleted   resp.Error = "ERR The ID specified in XSETID is smaller than the provided max_deleted_entry_id"
 	errSetIDAdded     resp.Error = "ERR The entries_added specified in XSETID is smaller than the target stream length"
@@ -164,6 +183,7 @@ func writeEntry(out *resp.Buffer, e *streams.Entry) {
 type trimArgs struct {
 	trim       streams.Trim
 	limitGiven bool
+	refsGiven  bool
 	id         streams.Wanted
 	hasID      bool
 	mustExist  bool
@@ -180,6 +200,8 @@ func readTrim(c *Ctx, add bool) (t trimArgs) {
 		case value && a.Word("LIMIT"):
 			t.trim.Limit = uint64(a.nonNegative(errLimitNegative))
 			t.limitGiven = true
+		case !t.refsGiven && a.refs(&t.trim.Refs):
+			t.refsGiven = true
 		case add && a.Word("NOMKSTREAM"):
 			t.mustExist = true
 		case add:
@@ -203,6 +225,21 @@ func readTrim(c *Ctx, add bool) (t trimArgs) {
 		t.trim.Limit = trimLimit(c.Config().StreamNodeMaxEntries)
 	}
 	return t
+}
+
+// refs reads KEEPREF, DELREF or ACKED, if that is the next argument.
+func (a *Args) refs(mode *streams.Refs) bool {
+	switch {
+	case a.Word("KEEPREF"):
+		*mode = streams.KeepRefs
+	case a.Word("DELREF"):
+		*mode = streams.DropRefs
+	case a.Word("ACKED"):
+		*mode = streams.Acked
+	default:
+		return false
+	}
+	return true
 }
 
 // trimLimit is how many entries a trim with ~ removes at most, if the client
@@ -324,6 +361,87 @@ func xdel(c *Ctx) error {
 	}
 	c.Out.Int(int64(s.Delete(ids)))
 	return nil
+}
+
+// deleteArgs are what XDELEX and XACKDEL share.
+type deleteArgs struct {
+	mode streams.Refs
+	ids  []streams.ID
+}
+
+const (
+	errDeleteIDCount resp.Error = "ERR Number of IDs must be a positive integer"
+	errDeleteIDsFew  resp.Error = "ERR The `numids` parameter must match the number of arguments"
+	errDeleteNoIDs   resp.Error = "ERR IDS option is required"
+)
+
+// readDelete reads [KEEPREF | DELREF | ACKED] and IDS numids id [id ...], in any
+// order.
+func readDelete(a *Args) (d deleteArgs) {
+	hasMode, hasIDs := false, false
+	var ids [][]byte
+	for a.More() {
+		switch {
+		case !hasMode && a.refs(&d.mode):
+			hasMode = true
+		case !hasIDs && a.Len() > 1 && a.Word("IDS"):
+			n := a.AtLeast(1, errDeleteIDCount)
+			if n > int64(a.Len()) {
+				a.Fail(errDeleteIDsFew)
+			}
+			ids, hasIDs = a.Take(int(n)), true
+		default:
+			a.Fail(ErrSyntax)
+		}
+	}
+	if !hasIDs {
+		a.Fail(errDeleteNoIDs)
+	}
+	d.ids = a.parseIDs(ids)
+	return d
+}
+
+// parseIDs reads IDs that stand among the arguments already read.
+func (a *Args) parseIDs(args [][]byte) []streams.ID {
+	ids := make([]streams.ID, len(args))
+	for i, p := range args {
+		ok := false
+		if ids[i], ok = streams.ParseID(p, 0); !ok {
+			a.Fail(streams.ErrInvalidID)
+			return nil
+		}
+	}
+	return ids
+}
+
+func xdelex(c *Ctx) error {
+	s, err := streams.Open(c.Tx, c.Args.Next())
+	if err != nil {
+		return err
+	}
+	d := readDelete(&c.Args)
+	if err := c.Args.Err(); err != nil {
+		return err
+	}
+	var results []streams.Deleted
+	if s != nil {
+		results = s.DeleteEach(d.ids, d.mode)
+	}
+	writeDeleted(c.Out, results, len(d.ids))
+	return nil
+}
+
+// writeDeleted writes what became of n entries; of those without a result there
+// was none.
+func writeDeleted(out *resp.Buffer, results []streams.Deleted, n int) {
+	out.Array(n)
+	for i := range n {
+		if i < len(results) {
+			out.Int(int64(results[i]))
+		} else {
+			out.Int(int64(streams.DeletedNot))
+		}
+	}
 }
 
 func xtrim(c *Ctx) error {
@@ -462,7 +580,8 @@ func tooSlow(c *Ctx, s *streams.Stream, start, stop streams.ID, count uint64) bo
 func keysOfStreams(args [][]byte) (at []int, ok bool) {
 	for i := 1; i < len(args); i++ {
 		switch {
-		case EqualFold(args[i], "BLOCK"), EqualFold(args[i], "COUNT"):
+		case EqualFold(args[i], "BLOCK"), EqualFold(args[i], "COUNT"), EqualFold(args[i], "CLAIM"),
+			EqualFold(args[i], "MAXCOUNT"), EqualFold(args[i], "MAXSIZE"):
 			i++
 		case EqualFold(args[i], "GROUP"):
 			i += 2
@@ -487,8 +606,12 @@ func keysOfStreams(args [][]byte) (at []int, ok bool) {
 type readArgs struct {
 	block    bool
 	timeout  time.Duration
-	count    int // 0: any number
+	count    int // of each stream; 0: any number
+	maxCount int // of all of them; 0: any number
+	maxSize  int // bytes of the reply; 0: any number
 	noAck    bool
+	claim    bool
+	idleMin  int64  // ms
 	group    []byte // nil: XREAD
 	consumer []byte
 	keys     [][]byte
@@ -507,9 +630,19 @@ func readRead(c *Ctx, withGroup bool) (r readArgs) {
 		switch {
 		case value && a.Word("BLOCK"):
 			r.block = true
-			r.timeout = a.timeoutMillis()
+			r.timeout = a.TimeoutMillis(c.Tx.NowMillis())
 		case value && a.Word("COUNT"):
 			r.count = int(min(max(a.Int(), 0), math.MaxInt))
+		case value && a.Word("MAXCOUNT"):
+			r.maxCount = int(min(a.AtLeast(1, errMaxCount), math.MaxInt))
+		case value && a.Word("MAXSIZE"):
+			r.maxSize = int(min(a.AtLeast(1, errMaxSize), math.MaxInt))
+		case value && a.Word("CLAIM"):
+			if !withGroup {
+				a.Fail(errClaimInRead)
+			}
+			r.claim = true
+			r.idleMin = a.idleMin()
 		case value && a.Word("STREAMS"):
 			if a.Len()%2 == 1 {
 				a.Fail(errReadUnbalanced)
@@ -536,27 +669,26 @@ func readRead(c *Ctx, withGroup bool) (r readArgs) {
 	if r.keys == nil {
 		a.Fail(ErrSyntax)
 	}
+	if r.maxCount > 0 && r.maxCount < r.count {
+		a.Fail(errMaxCountSmall)
+	}
 	if c.Rerun && r.count == 0 {
 		r.count = unblockedCount
 	}
 	return r
 }
 
-// timeoutMillis reads a time in milliseconds; 0 means for ever.
-func (a *Args) timeoutMillis() time.Duration {
-	ms := a.IntOr(ErrTimeoutInteger)
-	switch {
-	case a.err != nil:
-	case ms < 0:
-		a.Fail(ErrTimeoutNeg)
-	case ms > math.MaxInt64/int64(time.Millisecond):
-		return math.MaxInt64 // 292 years: for ever
+// idleMin reads CLAIM's argument, in ms.
+func (a *Args) idleMin() int64 {
+	idle := a.IntOr(errIdleMinInteger)
+	if a.err == nil && idle < 0 {
+		a.Fail(errIdleMinNegative)
 	}
-	return time.Duration(ms) * time.Millisecond
+	return idle
 }
 
-// wait blocks the command until one of its streams changes.
-func (r *readArgs) wait(c *Ctx) error {
+// wait blocks the command until one of its streams changes, or until again.
+func (r *readArgs) wait(c *Ctx, again time.Time) error {
 	if !r.block {
 		c.Out.NullArray()
 		return nil
@@ -570,14 +702,24 @@ func (r *readArgs) wait(c *Ctx) error {
 		// others need not look.
 		w.AlsoGone, w.Class = true, string(r.group)
 	}
+	if r.claim {
+		w.Again = again
+		w.Class += "\x00" + strconv.FormatInt(r.idleMin, 10)
+	}
 	return c.Block(w)
 }
 
-// source is a stream to read from, behind an ID.
+// source is a stream to read from, which has entries behind an ID.
 type source struct {
 	key []byte
 	s   *streams.Stream
 	id  streams.ID
+}
+
+// start is the first ID that is asked for.
+func (f *source) start() streams.ID {
+	start, _ := f.id.Next() // there is an entry behind it
+	return start
 }
 
 func xread(c *Ctx) error {
@@ -586,7 +728,6 @@ func xread(c *Ctx) error {
 		return err
 	}
 	sources := make([]source, 0, len(r.keys))
-	items := uint64(0)
 	for i, key := range r.keys {
 		s, err := streams.Open(c.Tx, key)
 		if err != nil {
@@ -601,22 +742,33 @@ func xread(c *Ctx) error {
 		}
 		if s != nil && s.HasAfter(id) {
 			sources = append(sources, source{key, s, id})
-			items += min(s.Len(), uint64(r.countOr(math.MaxInt)))
 		}
 	}
 	if len(sources) == 0 {
-		return r.wait(c)
+		return r.wait(c, time.Time{})
 	}
-	if c.Slow(int64(min(items, math.MaxInt64))) && r.isSlow(c, sources) {
+	if c.Detached {
+		return r.writeLong(c, sources)
+	}
+	if r.isSlow(c, sources) {
 		return c.Detach()
 	}
-	startReadReply(c.Out, len(sources))
+	reply := r.reply(c.Out)
 	for _, from := range sources {
-		nameReadReply(c.Out, from.key)
-		if err := r.writeAfter(c, from); err != nil {
-			return err
-		}
+		reply.stream(from.key, false, func(wrote func()) {
+			n := 0
+			from.s.After(from.id, r.countOr(math.MaxInt), func(e *streams.Entry) bool {
+				if !reply.room() {
+					return false
+				}
+				writeEntry(c.Out, e)
+				wrote()
+				n++
+				return n != r.count
+			})
+		})
 	}
+	reply.end()
 	return nil
 }
 
@@ -649,48 +801,4 @@ func (r *readArgs) countOr(unlimited int) int {
 		return unlimited
 	}
 	return r.count
-}
-
-func (r *readArgs) isSlow(c *Ctx, sources []source) bool {
-	items := uint64(0)
-	for _, from := range sources {
-		start, _ := from.id.Next() // there is an entry behind it
-		items += from.s.Count(start, streams.MaxID, min(uint64(r.countOr(math.MaxInt)), slowReadItems+1))
-	}
-	return c.Slow(int64(items))
-}
-
-// writeAfter writes the entries of one stream.
-func (r *readArgs) writeAfter(c *Ctx, from source) error {
-	count := r.countOr(math.MaxInt)
-	start, _ := from.id.Next() // there is an entry behind it
-	if c.Detached {
-		return writeRange(c, from.s, start, streams.MaxID, uint64(count), false)
-	}
-	n := 0
-	length := c.Out.ArrayLater()
-	from.s.After(from.id, count, func(e *streams.Entry) bool {
-		writeEntry(c.Out, e)
-		n++
-		return n < count
-	})
-	c.Out.SetLen(length, n)
-	return nil
-}
-
-// startReadReply begins a reply with the entries of n streams: a map, which in
-// RESP2 is an array of pairs.
-func startReadReply(out *resp.Buffer, n int) {
-	if out.Proto == 3 {
-		out.Map(n)
-		return
-	}
-	out.Array(n)
-}
-
-func nameReadReply(out *resp.Buffer, key []byte) {
-	if out.Proto != 3 {
-		out.Array(2)
-	}
-	out.Bulk(key)
 }

@@ -140,8 +140,13 @@ func (p *pendingArgs) writer(c *Ctx) func(*streams.Pending, *streams.Consumer) {
 	return func(e *streams.Pending, owned *streams.Consumer) {
 		c.Out.Array(4)
 		writeID(c.Out, e.ID)
-		c.Out.BulkString(owned.Name)
-		c.Out.Int(max(now-e.Time, 0))
+		if owned == nil { // it was given back
+			c.Out.BulkString("")
+			c.Out.Int(-1)
+		} else {
+			c.Out.BulkString(owned.Name)
+			c.Out.Int(max(now-e.Time, 0))
+		}
 		c.Out.Int(int64(e.Deliveries))
 	}
 }

@@ -1,6 +1,9 @@
 package commands
 
 import (
+	"math"
+	"time"
+
 	"github.com/cairnmq/cairn/resp"
 	"github.com/cairnmq/cairn/streams"
 )
@@ -48,18 +51,36 @@ var streamGroupCommands = []Command{
 	{
 		Name: "xreadgroup", Arity: -7, Flags: Write | Blocking, KeysFunc: keysOfStreams,
 		Group: "stream", Since: "5.0.0",
-		Syntax:    "GROUP group consumer [COUNT count] [BLOCK milliseconds] [NOACK] STREAMS key [key ...] id [id ...]",
+		Syntax:    "GROUP group consumer [COUNT count] [MAXCOUNT maxcount] [MAXSIZE maxsize] [BLOCK milliseconds] [CLAIM min-idle-time] [NOACK] STREAMS key [key ...] id [id ...]",
 		KeySearch: KeySearch{Keyword: "STREAMS", From: 4}, Access: []string{"RO access"},
 		Summary:    "Returns entries that the group has not had yet (>), or those pending for a consumer; waits for new ones if need be.",
 		Complexity: "O(N) where N is the number of entries returned",
-		OnTimeout:  (*resp.Buffer).NullArray,
-		Run:        xreadgroup,
+		History: []string{
+			"8.4.0: Added the `CLAIM` option.",
+			"8.10.0: Added the `MAXCOUNT` and `MAXSIZE` options.",
+		},
+		OnTimeout: (*resp.Buffer).NullArray,
+		Run:       xreadgroup,
 	},
 	{
 		Name: "xack", Arity: -4, Flags: Write | Fast, Keys: Keys{1, 1, 1},
 		Group: "stream", Since: "5.0.0", Syntax: "key group id [id ...]",
 		Summary: "Acknowledges entries that were delivered to a consumer of a group.", Complexity: "O(1) for each ID",
 		Run: xack,
+	},
+	{
+		Name: "xackdel", Arity: -6, Flags: Write | Fast, Keys: Keys{1, 1, 1},
+		Group: "stream", Since: "8.2.0", Syntax: "key group [KEEPREF | DELREF | ACKED] IDS numids id [id ...]", Access: []string{"RW delete"},
+		Summary:    "Acknowledges entries and removes them from the stream, minding the groups that refer to them; says of each what became of it.",
+		Complexity: "O(1) for each ID",
+		Run:        xackdel,
+	},
+	{
+		Name: "xnack", Arity: -7, Flags: Write | Fast, Keys: Keys{1, 1, 1},
+		Group: "stream", Since: "8.8.0", Syntax: "key group <SILENT | FAIL | FATAL> IDS numids id [id ...] [RETRYCOUNT count] [FORCE]",
+		Summary:    "Gives pending entries back to the group: they belong to nobody and are the first to be delivered again.",
+		Complexity: "O(1) for each ID",
+		Run:        xnack,
 	},
 	{
 		Name: "xpending", Arity: -3, Flags: ReadOnly, Keys: Keys{1, 1, 1},
@@ -121,10 +142,12 @@ var streamGroupCommands = []Command{
 }
 
 const (
-	errGroupNeedsKey  resp.Error = "ERR The XGROUP subcommand requires the key to exist. Note that for CREATE you may want to use the MKSTREAM option to create an empty stream automatically."
-	errEntriesRead    resp.Error = "ERR value for ENTRIESREAD must be positive or -1"
-	errGroupMissing   resp.Error = "ERR Missing GROUP option for XREADGROUP"
-	errNowInReadGroup resp.Error = "ERR The $ ID is meaningless in the context of XREADGROUP: you want to read the history of this consumer by specifying a proper ID, or use the > ID to get new messages. The $ ID would just return an empty result set."
+	errGroupNeedsKey   resp.Error = "ERR The XGROUP subcommand requires the key to exist. Note that for CREATE you may want to use the MKSTREAM option to create an empty stream automatically."
+	errEntriesRead     resp.Error = "ERR value for ENTRIESREAD must be positive or -1"
+	errIdleMinInteger  resp.Error = "ERR min-idle-time is not an integer or out of range"
+	errIdleMinNegative resp.Error = "ERR min-idle-time must be a positive integer"
+	errGroupMissing    resp.Error = "ERR Missing GROUP option for XREADGROUP"
+	errNowInReadGroup  resp.Error = "ERR The $ ID is meaningless in the context of XREADGROUP: you want to read the history of this consumer by specifying a proper ID, or use the > ID to get new messages. The $ ID would just return an empty result set."
 )
 
 func errNoGroup(group, key []byte) resp.Error {
@@ -316,24 +339,41 @@ func xreadgroup(c *Ctx) error {
 			return err
 		}
 	}
-	n := 0
+	for i := range deliveries {
+		deliveries[i].g.See(r.consumer)
+	}
+	reply := r.reply(c.Out)
 	for i := range deliveries {
 		d := &deliveries[i]
-		d.g.See(r.consumer)
-		if d.has() {
-			n++
-		}
+		reply.stream(d.key, d.history, func(wrote func()) { d.write(c, &r, reply, wrote) })
 	}
-	if n == 0 {
-		return r.wait(c)
+	if reply.end() {
+		return nil
 	}
-	startReadReply(c.Out, n)
+	return r.wait(c, r.again(c, deliveries))
+}
+
+// againMin is the least time after which a command looks again for entries that
+// it may claim.
+const againMin = 10 * time.Millisecond
+
+// again returns when the first of the entries now pending can be claimed. What
+// becomes pending later cannot before it would if it did now.
+func (r *readArgs) again(c *Ctx, deliveries []delivery) (at time.Time) {
+	const idleMax = math.MaxInt64 / int64(time.Millisecond)
+	if !r.claim || r.idleMin > idleMax {
+		return time.Time{}
+	}
+	idle := time.Duration(r.idleMin) * time.Millisecond
+	at = c.Tx.Now().Add(max(idle, againMin))
 	for i := range deliveries {
-		if d := &deliveries[i]; d.has() {
-			d.write(c, &r)
+		if due, ok := deliveries[i].g.NextDue(); ok {
+			if t := time.UnixMilli(due).Add(idle); t.Before(at) {
+				at = t
+			}
 		}
 	}
-	return nil
+	return at
 }
 
 // read finds out what to deliver of the i-th stream.
@@ -365,28 +405,51 @@ func (d *delivery) read(c *Ctx, r *readArgs, i int) error {
 	return nil
 }
 
-// has reports whether there is something to say about the stream.
-func (d *delivery) has() bool { return d.history || d.g.HasNew() }
-
-func (d *delivery) write(c *Ctx, r *readArgs) {
-	consumer := d.g.See(r.consumer)
-	nameReadReply(c.Out, d.key)
-	length := c.Out.ArrayLater()
-	n := 0
-	if d.history {
-		n = d.g.ReadHistory(consumer, d.id, r.count, func(id streams.ID, e *streams.Entry) {
+func (d *delivery) write(c *Ctx, r *readArgs, reply *readReply, wrote func()) {
+	consumer, b := d.g.See(r.consumer), r.batch(reply)
+	switch {
+	case d.history:
+		d.g.ReadHistory(consumer, d.id, b, func(id streams.ID, e *streams.Entry) {
 			if e != nil {
 				writeEntry(c.Out, e)
+			} else {
+				c.Out.Array(2)
+				writeID(c.Out, id)
+				c.Out.NullArray()
+			}
+			wrote()
+		})
+	case r.claim:
+		n := d.g.ReadDue(consumer, r.idleMin, b, func(e streams.Again) {
+			writeAgain(c.Out, e)
+			wrote()
+		})
+		if b.Count > 0 {
+			if b.Count -= n; b.Count == 0 {
 				return
 			}
-			c.Out.Array(2)
-			writeID(c.Out, id)
-			c.Out.NullArray()
+		}
+		d.g.ReadNew(consumer, b, r.noAck, func(e *streams.Entry) {
+			writeAgain(c.Out, streams.Again{Entry: e})
+			wrote()
 		})
-	} else {
-		n = d.g.ReadNew(consumer, r.count, r.noAck, func(e *streams.Entry) { writeEntry(c.Out, e) })
+	default:
+		d.g.ReadNew(consumer, b, r.noAck, func(e *streams.Entry) {
+			writeEntry(c.Out, e)
+			wrote()
+		})
 	}
-	c.Out.SetLen(length, n)
+}
+
+// writeAgain writes an entry, for how long it had been waiting to be
+// acknowledged, and how often it had been delivered.
+func writeAgain(out *resp.Buffer, e streams.Again) {
+	out.Array(4)
+	writeID(out, e.ID)
+	out.Array(e.Len())
+	e.Each(out.Bulk)
+	out.Int(e.Idle)
+	out.Int(int64(e.Deliveries))
 }
 
 func xack(c *Ctx) error {
@@ -408,4 +471,85 @@ func xack(c *Ctx) error {
 	}
 	c.Out.Int(int64(g.Ack(ids)))
 	return nil
+}
+
+func xackdel(c *Ctx) error {
+	s, err := streams.Open(c.Tx, c.Args.Next())
+	if err != nil {
+		return err
+	}
+	var g *streams.Group
+	if group := c.Args.Next(); s != nil {
+		g = s.Group(group)
+	}
+	d := readDelete(&c.Args)
+	if err := c.Args.Err(); err != nil {
+		return err
+	}
+	var results []streams.Deleted
+	if g != nil {
+		results = g.AckDelete(d.ids, d.mode)
+	}
+	writeDeleted(c.Out, results, len(d.ids))
+	return nil
+}
+
+// ---- giving back -----------------------------------------------------------
+
+const (
+	errNackMode    resp.Error = "ERR mode must be SILENT, FAIL, or FATAL"
+	errNackIDCount resp.Error = "ERR numids must be a positive integer"
+	errNackIDsFew  resp.Error = "ERR number of IDs doesn't match numids"
+	errNackRetries resp.Error = "ERR Invalid RETRYCOUNT value, must be >= 0"
+	errNackNoIDs   resp.Error = "ERR syntax error, expected IDS keyword"
+)
+
+func xnack(c *Ctx) error {
+	g, err := findGroup(c, c.Args.Next(), c.Args.Next())
+	if err != nil {
+		return err
+	}
+	o, ids := readNack(&c.Args)
+	if err := c.Args.Err(); err != nil {
+		return err
+	}
+	c.Out.Int(int64(g.Nack(ids, o)))
+	return nil
+}
+
+// readNack reads what follows the group. The options and the IDs come in any
+// order.
+func readNack(a *Args) (o streams.Nack, ids []streams.ID) {
+	o.Retries = -1
+	switch {
+	case a.Word("SILENT"):
+		o.Mode = streams.NackSilent
+	case a.Word("FAIL"):
+		o.Mode = streams.NackFail
+	case a.Word("FATAL"):
+		o.Mode = streams.NackFatal
+	default:
+		a.Fail(errNackMode)
+	}
+	var list [][]byte
+	for a.More() {
+		switch value := a.Len() > 1; {
+		case list == nil && value && a.Word("IDS"):
+			n := a.AtLeast(1, errNackIDCount)
+			if n > int64(a.Len()) {
+				a.Fail(errNackIDsFew)
+			}
+			list = a.Take(int(n))
+		case value && a.Word("RETRYCOUNT"):
+			o.Retries = a.nonNegative(errNackRetries)
+		case a.Word("FORCE"):
+			o.Force = true
+		default:
+			a.Fail(resp.Errorf("ERR Unrecognized XNACK option '%s'", a.Peek()))
+		}
+	}
+	if list == nil {
+		a.Fail(errNackNoIDs)
+	}
+	return o, a.parseIDs(list)
 }

@@ -198,11 +198,12 @@ func writeFullInfo(c *Ctx, s *streams.Stream, count int64) error {
 	out.BulkString("groups")
 	out.Array(len(groups))
 	for _, g := range groups {
-		out.Map(7)
+		out.Map(8)
 		fieldString(out, "name", g.Name())
 		fieldID(out, "last-delivered-id", g.LastDelivered())
 		fieldProgress(out, g)
 		fieldInt(out, "pel-count", int64(g.PendingCount()))
+		fieldInt(out, "nacked-count", int64(g.NackedCount()))
 		out.BulkString("pending")
 		writePending(out, g, nil, min(count, int64(g.PendingCount())))
 		consumers := g.Consumers()
@@ -232,7 +233,11 @@ func writePending(out *resp.Buffer, g *streams.Group, consumer *streams.Consumer
 		if consumer == nil {
 			out.Array(4)
 			writeID(out, e.ID)
-			out.BulkString(owned.Name)
+			if owned != nil {
+				out.BulkString(owned.Name)
+			} else {
+				out.BulkString("")
+			}
 		} else {
 			out.Array(3)
 			writeID(out, e.ID)

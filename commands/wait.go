@@ -1,9 +1,6 @@
 package commands
 
 import (
-	"math"
-	"time"
-
 	"github.com/cairnmq/cairn/resp"
 )
 
@@ -33,7 +30,7 @@ const errNumLocal resp.Error = "ERR value is out of range, value must between 0 
 
 func wait(c *Ctx) error {
 	replicas := c.Args.Int()
-	timeout := c.Args.milliseconds()
+	timeout := c.Args.TimeoutMillis(c.Tx.NowMillis())
 	if err := c.Args.Err(); err != nil {
 		return err
 	}
@@ -53,7 +50,7 @@ func waitAOF(c *Ctx) error {
 		return errNumLocal
 	}
 	replicas := c.Args.AtLeast(0, ErrNotPositive)
-	timeout := c.Args.milliseconds()
+	timeout := c.Args.TimeoutMillis(c.Tx.NowMillis())
 	if err := c.Args.Err(); err != nil {
 		return err
 	}
@@ -71,18 +68,4 @@ func synced(out *resp.Buffer) {
 	out.Array(2)
 	out.Int(1)
 	out.Int(0)
-}
-
-// milliseconds reads a time in whole milliseconds; 0 means for ever.
-func (a *Args) milliseconds() time.Duration {
-	ms := a.IntOr(ErrTimeoutInteger)
-	switch {
-	case a.Err() != nil:
-		return 0
-	case ms < 0:
-		a.Fail(ErrTimeoutNeg)
-	case ms > math.MaxInt64/int64(time.Millisecond):
-		return math.MaxInt64 // 292 years: for ever
-	}
-	return time.Duration(max(ms, 0)) * time.Millisecond
 }

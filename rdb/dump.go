@@ -92,13 +92,13 @@ func (w *writer) string(p []byte) {
 	if n, ok := plainInt(p); ok && len(p) <= integerBytesMax {
 		switch {
 		case n == int64(int8(n)):
-			w.raw(append(b[:0], special|specialInt8, byte(n)))
+			w.raw(append(b[:0], special+specialInt8, byte(n)))
 			return
 		case n == int64(int16(n)):
-			w.raw(binary.LittleEndian.AppendUint16(append(b[:0], special|specialInt16), uint16(n)))
+			w.raw(binary.LittleEndian.AppendUint16(append(b[:0], special+specialInt16), uint16(n)))
 			return
 		case n == int64(int32(n)):
-			w.raw(binary.LittleEndian.AppendUint32(append(b[:0], special|specialInt32), uint32(n)))
+			w.raw(binary.LittleEndian.AppendUint32(append(b[:0], special+specialInt32), uint32(n)))
 			return
 		}
 	}

@@ -121,7 +121,7 @@ func BenchmarkGroup(b *testing.B) {
 				for done := 0; done < b.N; done += count {
 					g := n.open("s").Group([]byte("g"))
 					ids = ids[:0]
-					g.ReadNew(g.See(name), count, false, func(e *Entry) { ids = append(ids, e.ID) })
+					g.ReadNew(g.See(name), Batch{Count: count}, false, func(e *Entry) { ids = append(ids, e.ID) })
 					if later {
 						ids, old = old, ids
 					}
@@ -148,7 +148,7 @@ func BenchmarkTail(b *testing.B) {
 		n.add(s)
 		g := s.Group([]byte("g"))
 		ids = ids[:0]
-		g.ReadNew(g.See(name), 10, false, func(e *Entry) { ids = append(ids, e.ID) })
+		g.ReadNew(g.See(name), Batch{Count: 10}, false, func(e *Entry) { ids = append(ids, e.ID) })
 		g.Ack(ids)
 		n.turn(50)
 	}
@@ -168,7 +168,7 @@ func BenchmarkPendingMillion(b *testing.B) {
 			n.add(s)
 		}
 		g := s.Group([]byte("g"))
-		g.ReadNew(g.See([]byte(fmt.Sprint("c", i/1000%10))), 0, false, func(*Entry) {})
+		g.ReadNew(g.See([]byte(fmt.Sprint("c", i/1000%10))), Batch{}, false, func(*Entry) {})
 		n.turn(1)
 	}
 	s := n.open("s")
@@ -179,7 +179,7 @@ func BenchmarkPendingMillion(b *testing.B) {
 			s := n.open("s")
 			id := n.add(s)
 			g := s.Group([]byte("g"))
-			g.ReadNew(g.See([]byte("c1")), 1, false, func(*Entry) {})
+			g.ReadNew(g.See([]byte("c1")), Batch{Count: 1}, false, func(*Entry) {})
 			g.Ack([]ID{id})
 			n.turn(50)
 		}

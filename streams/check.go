@@ -98,7 +98,10 @@ func (g *Group) check() error {
 		for j := range entries {
 			e := &entries[j]
 			pending[e.consumer]++
-			if g.byNumber[e.consumer] == nil {
+			if (e.consumer == nobody) != (e.Time < 0) || e.Time > placeFirst+g.nacks && e.Time < 0 {
+				wrong("pending entry %s has the time %d", e.ID, e.Time)
+			}
+			if e.consumer != nobody && g.byNumber[e.consumer] == nil {
 				wrong("pending entry %s has an unknown owner", e.ID)
 			}
 			if e.ID.Less(p.key) || (i+1 < len(g.pages.all) && !e.ID.Less(g.pages.all[i+1].key)) {
@@ -112,6 +115,10 @@ func (g *Group) check() error {
 			}
 		}
 	}
+	if pending[nobody] != g.pages.nacked {
+		wrong("%d entries are nobody's, the directory says %d", pending[nobody], g.pages.nacked)
+	}
+	errs = append(errs, g.checkDue())
 	if total != g.pages.pending || resident != g.pages.resident {
 		wrong("%d entries are pending, %d pages in memory, the directory says %d and %d", total, resident, g.pages.pending, g.pages.resident)
 	}

@@ -48,7 +48,7 @@ func (g *Group) Claim(name []byte, ids []ID, o Claim) (claimed []Claimed) {
 			continue
 		case !pending:
 			p = Pending{ID: id, Deliveries: 1}
-		case o.IdleMin > 0 && now-p.Time < o.IdleMin:
+		case o.IdleMin > 0 && p.idle(now) < o.IdleMin:
 			continue
 		}
 		o.take(&p, c)
@@ -84,7 +84,7 @@ func (o *Claim) take(p *Pending, c *Consumer) {
 	case o.Retries >= 0:
 		p.Deliveries = uint64(o.Retries)
 	case !o.JustID:
-		p.Deliveries++
+		p.delivered()
 	}
 }
 
@@ -106,7 +106,7 @@ func (g *Group) AutoClaim(name []byte, start ID, count int64, o Claim) (next ID,
 	// been deleted from the stream.
 	skip := func(p *page) bool {
 		complete := s.length > 0 && !p.key.Less(s.first) && s.deletedTo.Less(p.key)
-		if o.IdleMin <= 0 || now-p.oldest >= o.IdleMin || !complete || tries < int64(p.count) {
+		if o.IdleMin <= 0 || idleSince(p.oldest, now) >= o.IdleMin || !complete || tries < int64(p.count) {
 			return false
 		}
 		tries -= int64(p.count)
@@ -120,7 +120,7 @@ func (g *Group) AutoClaim(name []byte, start ID, count int64, o Claim) (next ID,
 		tries--
 		var entry Entry
 		there := false
-		if o.JustID || (o.IdleMin > 0 && now-p.Time < o.IdleMin) {
+		if o.JustID || (o.IdleMin > 0 && p.idle(now) < o.IdleMin) {
 			there = s.has(p.ID)
 		} else {
 			entry, there = s.Get(p.ID)
@@ -130,7 +130,7 @@ func (g *Group) AutoClaim(name []byte, start ID, count int64, o Claim) (next ID,
 			deleted = append(deleted, p.ID)
 			count--
 			return dropped
-		case o.IdleMin > 0 && now-p.Time < o.IdleMin:
+		case o.IdleMin > 0 && p.idle(now) < o.IdleMin:
 			return 0
 		}
 		g.counted(p.consumer, -1)

@@ -17,6 +17,7 @@ type Group struct {
 	last         ID
 	entriesRead  int64 // ReadUnknown if not known
 	nextConsumer uint32
+	nacks        int64 // how often entries were given back
 
 	byName   map[string]*Consumer // nil: consumers and pages are not loaded
 	byNumber map[uint32]*Consumer
@@ -74,6 +75,13 @@ func (s *Stream) CreateGroup(name []byte, last ID, entriesRead int64) error {
 	if s.byName[string(name)] != nil {
 		return ErrGroupExists
 	}
+	s.addGroup(name, last, entriesRead)
+	s.tx.ChangedQuietly(s.o, "xgroup-create")
+	return nil
+}
+
+// addGroup adds a group of a new name, without a word to anybody.
+func (s *Stream) addGroup(name []byte, last ID, entriesRead int64) *Group {
 	g := &Group{s: s, number: s.nextGroup, name: string(name), last: last, entriesRead: entriesRead}
 	g.byName = make(map[string]*Consumer)
 	g.byNumber = make(map[uint32]*Consumer)
@@ -81,8 +89,7 @@ func (s *Stream) CreateGroup(name []byte, last ID, entriesRead int64) error {
 	s.groups++
 	s.byName[g.name] = g
 	g.move()
-	s.tx.ChangedQuietly(s.o, "xgroup-create")
-	return nil
+	return g
 }
 
 // DestroyGroup removes a consumer group with all it has.
@@ -229,16 +236,22 @@ func (g *Group) CreateConsumer(name []byte) (c *Consumer, created bool) {
 	if c = g.byName[string(name)]; c != nil {
 		return c, false
 	}
+	c = g.addConsumer(name, g.s.tx.NowMillis(), Never)
+	g.s.tx.ChangedQuietly(g.s.o, "xgroup-createconsumer")
+	return c, true
+}
+
+// addConsumer adds a consumer of a new name, without a word to anybody.
+func (g *Group) addConsumer(name []byte, seen, active int64) *Consumer {
 	s := g.s
-	c = &Consumer{Name: string(name), number: g.nextConsumer, Seen: s.tx.NowMillis(), Active: Never}
+	c := &Consumer{Name: string(name), number: g.nextConsumer, Seen: seen, Active: active}
 	g.nextConsumer++
 	g.byName[c.Name] = c
 	g.byNumber[c.number] = c
 	s.tx.Put(s.o, new(subKey).consumer(g.number, c.number), c.appendRecord(nil))
 	g.timesMoved(c)
 	g.move()
-	s.tx.ChangedQuietly(s.o, "xgroup-createconsumer")
-	return c, true
+	return c
 }
 
 // See returns the consumer of that name, made if need be, and notes that it
@@ -263,6 +276,9 @@ func (g *Group) active(c *Consumer) {
 
 func (g *Group) timesMoved(c *Consumer) {
 	block := c.number / timesBlockSize
+	if n := len(g.blocks); n > 0 && g.blocks[n-1] == block {
+		return // a restored group may have a million consumers
+	}
 	if !slices.Contains(g.blocks, block) {
 		g.blocks = append(g.blocks, block)
 		g.list()
@@ -292,14 +308,29 @@ func (g *Group) DeleteConsumer(name []byte) (pending int) {
 // HasNew reports whether there are entries that the group has not had yet.
 func (g *Group) HasNew() bool { return g.s.HasAfter(g.last) }
 
-// ReadNew delivers to c up to count entries (0: any number) that the group has
-// not had yet, and returns how many. They become c's pending entries unless
-// noAck is set. What an entry holds stays valid, the entry itself does not.
-func (g *Group) ReadNew(c *Consumer, count int, noAck bool, yield func(*Entry)) (delivered int) {
+// Batch bounds what is delivered at once.
+type Batch struct {
+	// Count is how many entries at most; 0: any number.
+	Count int
+	// Room is asked before each entry; nil: there always is.
+	Room func() bool
+}
+
+func (b *Batch) full(delivered, bytes int) bool {
+	return (b.Count > 0 && delivered >= b.Count) || bytes >= readBytesMax || (b.Room != nil && !b.Room())
+}
+
+// ReadNew delivers to c entries that the group has not had yet, and returns how
+// many. They become c's pending entries unless noAck is set. What an entry holds
+// stays valid, the entry itself does not.
+func (g *Group) ReadNew(c *Consumer, b Batch, noAck bool, yield func(*Entry)) (delivered int) {
 	s := g.s
 	bytes := 0
 	now := s.tx.NowMillis()
-	s.walk(&g.ahead, g.last, count, func(e *Entry) bool {
+	s.walk(&g.ahead, g.last, b.Count, func(e *Entry) bool {
+		if b.full(delivered, bytes) {
+			return false
+		}
 		g.pass(e.ID)
 		yield(e)
 		if !noAck {
@@ -307,7 +338,7 @@ func (g *Group) ReadNew(c *Consumer, count int, noAck bool, yield func(*Entry)) 
 		}
 		delivered++
 		bytes += len(e.data)
-		return delivered != count && bytes < readBytesMax
+		return delivered != b.Count
 	})
 	if delivered == 0 {
 		return 0
@@ -335,10 +366,9 @@ func (g *Group) pass(id ID) {
 	g.last = id
 }
 
-// ReadHistory calls yield for up to count of c's pending entries (0: any number)
-// behind id, with nil in place of one that was deleted. Each of the others
-// counts as delivered once more.
-func (g *Group) ReadHistory(c *Consumer, id ID, count int, yield func(ID, *Entry)) (delivered int) {
+// ReadHistory calls yield for c's pending entries behind id, with nil in place of
+// one that was deleted. Each of the others counts as delivered once more.
+func (g *Group) ReadHistory(c *Consumer, id ID, b Batch, yield func(ID, *Entry)) (delivered int) {
 	s := g.s
 	start, ok := id.Next()
 	if !ok || c.Pending == 0 {
@@ -347,19 +377,22 @@ func (g *Group) ReadHistory(c *Consumer, id ID, count int, yield func(ID, *Entry
 	bytes, again := 0, false
 	now := s.tx.NowMillis()
 	g.edit(start, c, nil, func(p *Pending) (done edit) {
+		if b.full(delivered, bytes) {
+			return enough
+		}
 		delivered++
 		e, there := s.Get(p.ID)
 		if there {
 			yield(p.ID, &e)
 			p.Time = now
-			p.Deliveries++
+			p.delivered()
 			bytes += len(e.data)
 			again = true
 			done = written
 		} else {
 			yield(p.ID, nil)
 		}
-		if delivered == count || bytes >= readBytesMax {
+		if delivered == b.Count {
 			done |= enough
 		}
 		return done

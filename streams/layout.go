@@ -41,7 +41,13 @@ import (
 // (where each begins, how many entries, the lowest delivery time, which
 // consumers), and the few pages in use; so a million pending entries are on
 // disk, and both orders are at hand without reading them: by ID the order of
-// the pages, by time the directory.
+// the pages, by time the directory (due.go).
+//
+// A pending entry that XNACK has given back belongs to nobody. Those come before
+// all others when entries are delivered again, in the order in which they were
+// given back. So in place of a delivery time such an entry has its place in that
+// line, a number that the group counts up and that is below every time: order
+// by time is order of redelivery, and the directory knows it without more ado.
 //
 // What consumers do changes their times with every call; the times stand
 // apart from the names, 64 consumers in a record, so that a turn in which fifty
@@ -124,6 +130,7 @@ func behind(id ID) []byte {
 var (
 	errShort   = errors.New("too short")
 	errVersion = errors.New("written by a newer cairn")
+	errDraft   = errors.New("written by a cairn from before the first release")
 	errGarbage = errors.New("makes no sense")
 	errMissing = errors.New("missing")
 )
@@ -153,8 +160,11 @@ func (r *reader) byte() byte {
 }
 
 func (r *reader) version(known byte) {
-	if v := r.byte(); r.err == nil && v != known {
+	switch v := r.byte(); {
+	case v > known:
 		r.fail(errVersion)
+	case v < known:
+		r.fail(errDraft)
 	}
 }
 
@@ -252,13 +262,14 @@ func (m *meta) decode(p []byte) error {
 
 // A group's header.
 
-const groupVersion = 1
+const groupVersion = 2
 
 func (g *Group) appendHeader(dst []byte) []byte {
 	dst = append(dst, groupVersion)
 	dst = appendUvarintID(dst, g.last)
 	dst = binary.AppendVarint(dst, g.entriesRead)
 	dst = binary.AppendUvarint(dst, uint64(g.nextConsumer))
+	dst = binary.AppendUvarint(dst, uint64(g.nacks))
 	return append(dst, g.name...)
 }
 
@@ -268,6 +279,9 @@ func (g *Group) decodeHeader(p []byte) error {
 	g.last = r.id()
 	g.entriesRead = r.varint()
 	g.nextConsumer = r.number()
+	if g.nacks = int64(r.uvarint()); g.nacks < 0 {
+		r.fail(errGarbage)
+	}
 	g.name = string(r.p)
 	return r.err
 }
@@ -318,11 +332,33 @@ func decodeTimes(p []byte, set func(within uint32, seen, active int64)) error {
 
 // A page: what the directory keeps of it (how many entries, the lowest delivery
 // time, whose they are), so that the directory can be read without taking the
-// entries apart; then for each entry the distance of its ID and of its delivery
-// time from the one before (the first: from the page's own ID and from 0), the
-// consumer's number, and how often it was delivered.
+// entries apart; then for each entry the distance of its ID from the one before
+// (the first: from the page's own ID), the consumer's number + 1 (0: nobody's),
+// the distance of its delivery time from the one before (the first: from 0; of
+// nobody's: of its place from the place before), and how often it was
+// delivered.
 
-const pageVersion = 1
+const pageVersion = 2
+
+// nobody is the owner of an entry that was given back.
+const nobody uint32 = math.MaxUint32
+
+// placeFirst is the place of the first entry that a group gave back. All places
+// are below 0, and all delivery times are not.
+const placeFirst int64 = math.MinInt64 / 2
+
+// clocks are the last delivery time and the last place in a page.
+type clocks struct{ time, place int64 }
+
+func newClocks() clocks { return clocks{place: placeFirst} }
+
+// of returns which of them counts for the consumer's entries.
+func (c *clocks) of(consumer uint32) *int64 {
+	if consumer == nobody {
+		return &c.place
+	}
+	return &c.time
+}
 
 // share is how many entries of a page are one consumer's.
 type share struct {
@@ -364,10 +400,10 @@ func appendPage(dst []byte, key ID, h pageHeader, entries []Pending) []byte {
 	dst = binary.AppendVarint(dst, h.oldest)
 	dst = binary.AppendUvarint(dst, uint64(len(h.shares)))
 	for _, s := range h.shares {
-		dst = binary.AppendUvarint(dst, uint64(s.consumer))
+		dst = binary.AppendUvarint(dst, uint64(s.consumer+1))
 		dst = binary.AppendUvarint(dst, uint64(s.count))
 	}
-	prev, time := key, int64(0)
+	prev, last := key, newClocks()
 	for i := range entries {
 		e := &entries[i]
 		dst = binary.AppendUvarint(dst, e.ID.Ms-prev.Ms)
@@ -376,10 +412,11 @@ func appendPage(dst []byte, key ID, h pageHeader, entries []Pending) []byte {
 		} else {
 			dst = binary.AppendUvarint(dst, e.ID.Seq)
 		}
-		dst = binary.AppendUvarint(dst, uint64(e.consumer))
-		dst = binary.AppendVarint(dst, e.Time-time)
+		dst = binary.AppendUvarint(dst, uint64(e.consumer+1))
+		time := last.of(e.consumer)
+		dst = binary.AppendVarint(dst, e.Time-*time)
 		dst = binary.AppendUvarint(dst, e.Deliveries)
-		prev, time = e.ID, e.Time
+		prev, *time = e.ID, e.Time
 	}
 	return dst
 }
@@ -398,7 +435,7 @@ func (r *reader) pageHeader(shares []share) (h pageHeader) {
 	}
 	left := count
 	for i := uint64(0); i < owners && r.err == nil; i++ {
-		s := share{r.number(), r.number()}
+		s := share{r.number() - 1, r.number()}
 		if uint64(s.count) > left {
 			r.fail(errGarbage)
 		}
@@ -416,7 +453,7 @@ func decodePage(key ID, p []byte, entries []Pending) ([]Pending, error) {
 	r := reader{p: p}
 	var few [8]share
 	h := r.pageHeader(few[:0])
-	prev, time := key, int64(0)
+	prev, last := key, newClocks()
 	for i := 0; i < h.count && r.err == nil; i++ {
 		ms, seq := r.uvarint(), r.uvarint()
 		id := ID{prev.Ms + ms, seq}
@@ -426,8 +463,10 @@ func decodePage(key ID, p []byte, entries []Pending) ([]Pending, error) {
 		if id.Less(prev) || (i > 0 && id == prev) {
 			r.fail(errGarbage)
 		}
-		e := Pending{ID: id, consumer: r.number(), Time: time + r.varint(), Deliveries: r.uvarint()}
-		prev, time = e.ID, e.Time
+		e := Pending{ID: id, consumer: r.number() - 1}
+		time := last.of(e.consumer)
+		e.Time, e.Deliveries = *time+r.varint(), r.uvarint()
+		prev, *time = e.ID, e.Time
 		entries = append(entries, e)
 	}
 	return entries, r.end()

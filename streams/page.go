@@ -1,6 +1,8 @@
 package streams
 
 import (
+	"container/heap"
+	"math"
 	"slices"
 	"sort"
 )
@@ -8,12 +10,31 @@ import (
 // Pending is an entry that was delivered and not yet acknowledged.
 type Pending struct {
 	ID ID
-	// Time is when it was last delivered (unix ms), Deliveries how often.
+	// Time is when it was last delivered (unix ms), Deliveries how often. Within
+	// this package the Time of an entry that was given back is its place in the
+	// line of those (layout.go); outside it is 0.
 	Time       int64
 	Deliveries uint64
 
 	consumer uint32
 }
+
+// idle returns for how long the entry has been waiting, in ms: for ever, if it
+// is nobody's.
+func (p *Pending) idle(now int64) int64 { return idleSince(p.Time, now) }
+
+func idleSince(time, now int64) int64 {
+	if time < 0 {
+		return math.MaxInt64
+	}
+	return now - time
+}
+
+// deliveriesMax is the highest number of deliveries that clients can be told.
+const deliveriesMax = math.MaxInt64
+
+// delivered counts a delivery.
+func (p *Pending) delivered() { p.Deliveries = min(p.Deliveries, deliveriesMax-1) + 1 }
 
 // A page holds up to pageEntriesMax pending entries with neighbouring IDs. In
 // memory there is always its place in the directory; its entries only while
@@ -22,6 +43,7 @@ type page struct {
 	key     ID // of its record; not above its first entry
 	count   int
 	oldest  int64     // no entry was delivered before that
+	due     int64     // no entry that can be delivered again was delivered before that
 	owners  uint64    // a bit for each consumer, modulo 64; never one too few
 	entries []Pending // nil: on disk only
 
@@ -29,12 +51,15 @@ type page struct {
 	dirty  bool // it is not what the entries say
 	used   bool // since the last flush
 	gone   bool // no longer in the directory
+	place  int  // in the line by time, from 1 on; 0: not there
 }
 
 // directory is the pages of a group in the order of their IDs.
 type directory struct {
 	all     []*page
 	pending int // entries in all of them
+	nacked  int // of these are nobody's
+	byTime  duePages
 
 	hot      []*page // those in memory, in no order, and some that are gone
 	resident int     // how many are in memory
@@ -54,7 +79,7 @@ const (
 
 	sparePagesMax = 8
 
-	pageBytes    = 120 // of a page without entries
+	pageBytes    = 150 // of a page without entries
 	pendingBytes = 40
 )
 
@@ -118,14 +143,14 @@ func (g *Group) loadPages() {
 		d.shares = h.shares
 		p := &page{key: decodeID(sub[5:]), stored: true}
 		p.say(h)
+		p.due = p.oldest
 		for _, share := range h.shares {
-			if c := g.byNumber[share.consumer]; c != nil {
-				c.Pending += int(share.count)
-			}
+			g.counted(share.consumer, int(share.count))
 		}
 		d.all = append(d.all, p)
-		d.pending += p.count
+		d.byTime.Push(p)
 	}
+	heap.Init(&d.byTime)
 }
 
 // say takes over what a header says.
@@ -141,6 +166,9 @@ func (d *directory) summarise(p *page) pageHeader {
 	h := summarise(p.entries, d.shares[:0])
 	d.shares = h.shares
 	p.say(h)
+	if p.due < p.oldest {
+		d.byTime.set(p, p.oldest)
+	}
 	return h
 }
 
@@ -189,8 +217,9 @@ func (g *Group) changed(p *page) {
 
 // newPage puts a page with the given entries at place i of the directory.
 func (g *Group) newPage(i int, entries []Pending) *page {
-	p := &page{key: entries[0].ID, entries: entries, used: true}
+	p := &page{key: entries[0].ID, entries: entries, used: true, due: math.MinInt64}
 	g.pages.summarise(p)
+	heap.Push(&g.pages.byTime, p)
 	g.pages.all = slices.Insert(g.pages.all, i, p)
 	g.pages.heat(p)
 	g.changed(p)
@@ -205,6 +234,7 @@ func (g *Group) dropPage(i int) {
 		g.s.tx.Delete(g.s.o, new(subKey).page(g.number, p.key))
 	}
 	g.pages.cool(p)
+	g.pages.byTime.drop(p)
 	g.pages.all = slices.Delete(g.pages.all, i, i+1)
 }
 
@@ -251,15 +281,25 @@ func (g *Group) put(e Pending) {
 		p.count++
 	}
 	g.counted(e.consumer, 1)
+	g.took(p, &e)
+	g.changed(p)
+}
+
+// took notes in the directory that a page has got an entry.
+func (g *Group) took(p *page, e *Pending) {
 	p.oldest = min(p.oldest, e.Time)
 	p.owners |= owner(e.consumer)
-	g.changed(p)
+	if e.Time < p.due {
+		g.pages.byTime.set(p, e.Time)
+	}
 }
 
 // counted keeps the sums of pending entries.
 func (g *Group) counted(consumer uint32, n int) {
 	g.pages.pending += n
-	if c := g.byNumber[consumer]; c != nil {
+	if consumer == nobody {
+		g.pages.nacked += n
+	} else if c := g.byNumber[consumer]; c != nil {
 		c.Pending += n
 	}
 }
@@ -272,6 +312,7 @@ func (g *Group) rekey(p *page, id ID) {
 		p.stored = false
 	}
 	p.key = id
+	g.pages.byTime.set(p, p.due)
 	g.changed(p)
 }
 
@@ -359,6 +400,9 @@ func (g *Group) merge(p *page) bool {
 	before.count = len(before.entries)
 	before.oldest = min(before.oldest, p.oldest)
 	before.owners |= p.owners
+	if p.due < before.due {
+		d.byTime.set(before, p.due)
+	}
 	g.dropPage(i)
 	g.changed(before)
 	return true

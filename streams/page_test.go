@@ -25,7 +25,7 @@ func TestManyPages(t *testing.T) {
 		ids = append(ids, ID{i, 0})
 		if i%1000 == 0 {
 			g := s.Group([]byte("g"))
-			g.ReadNew(g.See([]byte{'c', byte(i / 1000 % 7)}), 0, false, func(*Entry) {})
+			g.ReadNew(g.See([]byte{'c', byte(i / 1000 % 7)}), Batch{}, false, func(*Entry) {})
 			s = open(t, commit())
 		}
 	}
@@ -78,7 +78,7 @@ func TestNothingWritten(t *testing.T) {
 		s.Append(ID{i, 0}, benchValues, benchLimits)
 	}
 	var ids []ID
-	g.ReadNew(c, 0, false, func(e *Entry) { ids = append(ids, e.ID) })
+	g.ReadNew(c, Batch{}, false, func(e *Entry) { ids = append(ids, e.ID) })
 	if n := g.Ack(ids); n != 300 {
 		t.Errorf("%d acknowledged", n)
 	}
@@ -89,7 +89,7 @@ func TestNothingWritten(t *testing.T) {
 	}
 	edits := tx.Edits()
 	g = s.Group([]byte("g"))
-	if n := g.ReadNew(g.See([]byte("c")), 10, false, nil); n != 0 || tx.Edits() != edits {
+	if n := g.ReadNew(g.See([]byte("c")), Batch{Count: 10}, false, nil); n != 0 || tx.Edits() != edits {
 		t.Errorf("an empty poll returned %d entries and made %d changes", n, tx.Edits()-edits)
 	}
 }

@@ -4,6 +4,9 @@ package streams
 // acknowledged.
 func (g *Group) PendingCount() int { return g.pages.pending }
 
+// NackedCount returns how many of them were given back and belong to nobody.
+func (g *Group) NackedCount() int { return g.pages.nacked }
+
 // PendingEnds returns the lowest and the highest ID among them.
 func (g *Group) PendingEnds() (lowest, highest ID) {
 	all := g.pages.all
@@ -21,7 +24,8 @@ func (g *Group) PendingEnds() (lowest, highest ID) {
 
 // EachPending calls yield for the pending entries from start to stop, both
 // included, until it returns false; of one consumer if c is not nil; and only
-// for those that were delivered at least idleMin ms ago, unless that is 0.
+// for those that were delivered at least idleMin ms ago, unless that is 0. The
+// owner of an entry that was given back is nil.
 func (g *Group) EachPending(start, stop ID, c *Consumer, idleMin int64, yield func(p *Pending, owned *Consumer) bool) {
 	left := g.pages.pending
 	if c != nil {
@@ -33,7 +37,7 @@ func (g *Group) EachPending(start, stop ID, c *Consumer, idleMin int64, yield fu
 		if stop.Less(p.key) {
 			return
 		}
-		if (c != nil && p.owners&owner(c.number) == 0) || (idleMin != 0 && now-p.oldest < idleMin) {
+		if (c != nil && p.owners&owner(c.number) == 0) || (idleMin != 0 && idleSince(p.oldest, now) < idleMin) {
 			continue
 		}
 		entries := g.peek(p)
@@ -47,10 +51,14 @@ func (g *Group) EachPending(start, stop ID, c *Consumer, idleMin int64, yield fu
 				continue
 			}
 			left--
-			if idleMin != 0 && now-e.Time < idleMin {
+			if idleMin != 0 && e.idle(now) < idleMin {
 				continue
 			}
-			if !yield(e, g.byNumber[e.consumer]) {
+			shown := *e
+			if e.consumer == nobody {
+				shown.Time = 0
+			}
+			if !yield(&shown, g.byNumber[e.consumer]) {
 				return
 			}
 		}
@@ -132,8 +140,7 @@ func (g *Group) editPage(p *page, start ID, c *Consumer, do func(*Pending) edit)
 			continue
 		}
 		if done&written != 0 {
-			p.oldest = min(p.oldest, e.Time)
-			p.owners |= owner(e.consumer)
+			g.took(p, e)
 		}
 		p.entries[kept] = *e
 		kept++

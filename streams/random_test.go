@@ -377,7 +377,7 @@ func (p *player) withGroup(s *Stream) {
 		count, noAck := p.rnd.IntN(200), p.rnd.IntN(5) == 0
 		p.note("readnew %s %s %d %v", name, who, count, noAck)
 		var got, want []string
-		s.Group([]byte(name)).ReadNew(g.See([]byte(who)), count, noAck, func(e *Entry) { got = append(got, showEntry(e)) })
+		s.Group([]byte(name)).ReadNew(g.See([]byte(who)), Batch{Count: count}, noAck, func(e *Entry) { got = append(got, showEntry(e)) })
 		for _, e := range p.m.readNew(m, who, count, noAck, now) {
 			want = append(want, show(e.id, e.values))
 		}
@@ -390,7 +390,7 @@ func (p *player) withGroup(s *Stream) {
 		p.note("history %s %s %s %d", name, who, after, count)
 		m.consumer(who, now)
 		var got []string
-		g.ReadHistory(g.See([]byte(who)), after, count, func(id ID, e *Entry) {
+		g.ReadHistory(g.See([]byte(who)), after, Batch{Count: count}, func(id ID, e *Entry) {
 			if e == nil {
 				got = append(got, id.String()+" gone")
 			} else {

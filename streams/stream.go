@@ -105,6 +105,18 @@ func (s *Stream) GroupCount() int { return int(s.groups) }
 // Append adds an entry; id must come from Wanted.Resolve. values are field,
 // value, field, value …
 func (s *Stream) Append(id ID, values [][]byte, limits NodeLimits) {
+	s.add(id, values, limits)
+	s.tx.Changed(s.o, "xadd")
+	s.tx.MarkReady(s.o)
+}
+
+// add is Append without a word to anybody.
+func (s *Stream) add(id ID, values [][]byte, limits NodeLimits) {
+	if !s.deletedTo.Less(id) { // XSETID has gone back
+		for _, g := range s.byName {
+			g.reconsider()
+		}
+	}
 	s.node.add(id, values, limits)
 	s.record = appendEntry(s.record[:0], id, s.node.mark, s.tx.NowMillis(), values)
 	s.tx.Put(s.o, new(subKey).entry(id), s.record)
@@ -121,8 +133,6 @@ func (s *Stream) Append(id ID, values [][]byte, limits NodeLimits) {
 	if cap(s.record) > recordKeepBytes {
 		s.record = nil
 	}
-	s.tx.Changed(s.o, "xadd")
-	s.tx.MarkReady(s.o)
 }
 
 // recordKeepBytes bounds the scratch memory that a stream keeps.

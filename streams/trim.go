@@ -20,6 +20,8 @@ type Trim struct {
 	// (0: any number).
 	Approx bool
 	Limit  uint64
+	// Refs says what entries mean that consumer groups refer to.
+	Refs Refs
 }
 
 // rangeDeleteMin is the number of entries from which a trim writes one range
@@ -32,6 +34,8 @@ func (s *Stream) Trim(t Trim) uint64 {
 	before := s.length
 	switch {
 	case s.length == 0:
+	case t.Refs != KeepRefs && s.groups > 0:
+		s.trimRefs(t)
 	case t.Approx:
 		s.trimNodes(t)
 	case t.By == TrimMaxLen:
@@ -208,43 +212,56 @@ func (s *Stream) clear() {
 // Delete removes single entries and returns how many of the IDs there were.
 func (s *Stream) Delete(ids []ID) int {
 	count := 0
-	first, firstGone := s.first, false
 	for _, id := range ids {
-		e, ok := s.Get(id)
-		if !ok {
-			continue
-		}
-		count++
-		s.tx.DeleteOnce(s.o, new(subKey).entry(id))
-		s.length--
-		s.bytes -= uint64(len(e.data))
-		if s.node.has(id) {
-			s.node.gone(1)
-		}
-		if s.headLive > 0 && !s.headLast.Less(id) {
-			s.headLive = 0
-		}
-		s.maxDeleted = later(s.maxDeleted, id)
-		s.deletedTo = later(s.deletedTo, id)
-		s.dropFromMemory(id)
-		firstGone = firstGone || id == first
-		if id == s.top && s.length > 0 {
-			s.top = s.lastBelow(id)
+		if s.deleteOne(id) {
+			count++
 		}
 	}
-	if count == 0 {
-		return 0
+	if count > 0 {
+		s.tx.Changed(s.o, "xdel")
 	}
-	if s.length == 0 {
+	return count
+}
+
+// deleteOne removes the entry id, if it is there. The caller reports it.
+func (s *Stream) deleteOne(id ID) bool {
+	if !s.erase(id) {
+		return false
+	}
+	s.maxDeleted = later(s.maxDeleted, id)
+	return true
+}
+
+// erase removes the entry id, if it is there, without remembering for clients
+// that it was deleted.
+func (s *Stream) erase(id ID) bool {
+	e, ok := s.Get(id)
+	if !ok {
+		return false
+	}
+	s.tx.DeleteOnce(s.o, new(subKey).entry(id))
+	s.length--
+	s.bytes -= uint64(len(e.data))
+	if s.node.has(id) {
+		s.node.gone(1)
+	}
+	if s.headLive > 0 && !s.headLast.Less(id) {
+		s.headLive = 0
+	}
+	s.deletedTo = later(s.deletedTo, id)
+	s.dropFromMemory(id)
+	switch {
+	case s.length == 0:
 		s.first, s.top = ID{}, ID{}
-	} else if firstGone {
-		s.walk(&s.head, first, 1, func(e *Entry) bool {
+	case id == s.first:
+		s.walk(&s.head, id, 1, func(e *Entry) bool {
 			s.first = e.ID
 			return false
 		})
+	case id == s.top:
+		s.top = s.lastBelow(id)
 	}
-	s.tx.Changed(s.o, "xdel")
-	return count
+	return true
 }
 
 func (s *Stream) dropFromMemory(id ID) {

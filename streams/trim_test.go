@@ -158,7 +158,7 @@ func TestTrimmedAway(t *testing.T) {
 	s = open(t, commit())
 	g := s.Group([]byte("g"))
 	read := func(count int) (ids []ID) {
-		g.ReadNew(g.See([]byte("c")), count, false, func(e *Entry) { ids = append(ids, e.ID) })
+		g.ReadNew(g.See([]byte("c")), Batch{Count: count}, false, func(e *Entry) { ids = append(ids, e.ID) })
 		return ids
 	}
 	if ids := read(2); !slices.Equal(ids, []ID{{1, 0}, {2, 0}}) {
