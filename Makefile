@@ -25,7 +25,7 @@ test: ## runs all tests that need nothing but Go
 race: ## runs the tests with the race detector
 	go test -race ./...
 
-compat: ## compares with a real Redis (REDIS_SERVER=/path/to/redis-server)
+compat: ## compares with a real Redis (REDIS_SERVER=/path/to/redis-server), runs client libraries (COMPAT_REQUIRE=1: all of them)
 	@command -v "$${REDIS_SERVER:-redis-server}" >/dev/null || { echo "compat: no redis-server; make deps installs it"; exit 1; }
 	go test -count=1 -v ./compat_test
 
@@ -47,8 +47,9 @@ cover: ## shows how much of each package the tests reach
 
 check: lint race compat ## what CI runs
 
-deps: ## installs what `make check` needs beside Go, on Debian: redis-server and redis-cli
+deps: ## installs what `make check` needs beside Go, on Debian: redis-server, redis-cli, client libraries
 	.ci/run deps
+	compat_test/clients/install
 
 clean: ## removes what was built; ./data stays
 	rm -rf bin coverage.out

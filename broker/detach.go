@@ -6,6 +6,7 @@ import (
 
 	"github.com/cairnmq/cairn/commands"
 	"github.com/cairnmq/cairn/resp"
+	"github.com/cairnmq/cairn/storage"
 )
 
 // # Long reads
@@ -38,6 +39,9 @@ type Job struct {
 	// is gone. An error means that the store could not be read: the process has
 	// to end.
 	Run func(emit func([]byte) bool) error
+	// GiveUp makes Run end soon, without the rest of the reply. It may be called
+	// from any goroutine, also when Run has ended.
+	GiveUp func()
 }
 
 func (b *Broker) job(d detached) Job {
@@ -47,8 +51,13 @@ func (b *Broker) job(d detached) Job {
 	// sees a copy of the configuration, and nothing else that sessions share.
 	config := *b.server.Config
 	server := &commands.Server{Config: &config, Table: b.server.Table}
-	return Job{Session: d.session, Run: func(emit func([]byte) bool) error {
+	return Job{Session: d.session, GiveUp: snapshot.GiveUp, Run: func(emit func([]byte) bool) error {
 		defer release()
+		defer func() {
+			if p := recover(); p != nil && p != any(storage.Unwanted{}) {
+				panic(p)
+			}
+		}()
 		out := resp.Buffer{Proto: proto, FlushBytes: jobChunkBytes}
 		gone := false
 		out.Flush = func(p []byte) {

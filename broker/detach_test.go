@@ -126,6 +126,41 @@ func TestLongReadOfAClientThatLeaves(t *testing.T) {
 	}
 }
 
+// A read that nobody waits for any more ends, also one that has nothing to say
+// before its end.
+func TestGiveUpALongRead(t *testing.T) {
+	s := newStage(t)
+	push, streams := args("RPUSH", "q"), []request(nil)
+	for i := range 50_000 {
+		push = append(push, fmt.Append(nil, "element ", i))
+		if i < 3000 {
+			streams = append(streams, request{"a", args("XADD", "s", "*", "f", "v")}, request{"a", args("RPUSH", fmt.Sprint("key", i), "x")})
+		}
+	}
+	s.turn(append(streams, request{"a", push})...)
+	for _, command := range []string{"LRANGE q 0 -1", "LPOS q nosuch", "KEYS nosuch", "KEYS *", "XRANGE s - +", "SORT q ALPHA"} {
+		c := s.client(command)
+		s.broker.Begin(s.now)
+		s.broker.Do(c.session, args(strings.Fields(command)...))
+		if err := s.broker.End(); err != nil {
+			t.Fatal(err)
+		}
+		if len(s.broker.Jobs()) != 1 {
+			t.Fatalf("%s: no long read", command)
+		}
+		job, chunks := s.broker.Jobs()[0], 0
+		job.GiveUp()
+		if err := job.Run(func([]byte) bool { chunks++; return true }); err != nil {
+			t.Error(err)
+		}
+		if chunks > 0 {
+			t.Errorf("%s: %d chunks", command, chunks)
+		}
+		s.broker.Finish(job)
+		job.GiveUp()
+	}
+}
+
 // Every long read answers the same, in the loop (inside EXEC) and outside.
 func TestLongReadsAnswerTheSame(t *testing.T) {
 	s := newStage(t)

@@ -303,7 +303,11 @@ func runNamed(c *commands.Ctx) error {
 	completed := false
 	defer func() {
 		if !completed {
-			if p := recover(); p != nil {
+			p := recover()
+			if p == any(storage.Unwanted{}) {
+				panic(p)
+			}
+			if p != nil {
 				panic(fmt.Sprintf("%s: %v", c.Cmd.FullName(), p))
 			}
 		}

@@ -181,7 +181,7 @@ func NewTable() *Table {
 	t := &Table{byName: make(map[string]*Command)}
 	for _, list := range [][]Command{
 		connectionCommands, clientCommands, clientTrackingCommands, keyCommands, expireCommands, listCommands, blockingListCommands, listMoveManyCommands,
-		streamCommands, streamGroupCommands, dumpCommands, sortCommands, waitCommands,
+		streamCommands, streamProducerCommands, streamGroupCommands, dumpCommands, sortCommands, waitCommands,
 		pubsubCommands, transactionCommands, adminCommands, singleNodeCommands, aclCommands, docsCommands,
 	} {
 		for _, c := range list {

@@ -14,7 +14,7 @@ var streamCommands = []Command{
 	{
 		Name: "xadd", Arity: -5, Flags: Write | DenyOOM | Fast, Keys: Keys{1, 1, 1},
 		Group: "stream", Since: "5.0.0",
-		Syntax:     "key [NOMKSTREAM] [KEEPREF | DELREF | ACKED] [<MAXLEN | MINID> [= | ~] threshold [LIMIT count]] <* | id> field value [field value ...]",
+		Syntax:     "key [NOMKSTREAM] [KEEPREF | DELREF | ACKED] [IDMPAUTO producer-id | IDMP producer-id idempotent-id] [<MAXLEN | MINID> [= | ~] threshold [LIMIT count]] <* | id> field value [field value ...]",
 		Tips:       []string{"nondeterministic_output"},
 		Summary:    "Adds an entry to the end of a stream; creates the stream if there is none.",
 		Complexity: "O(1), and O(N) for the N entries that a trim removes",
@@ -22,6 +22,7 @@ var streamCommands = []Command{
 			"6.2.0: Added the `NOMKSTREAM` option, `MINID` trimming strategy and the `LIMIT` option.",
 			"7.0.0: Added support for the `<ms>-*` explicit ID form.",
 			"8.2.0: Added the `KEEPREF`, `DELREF` and `ACKED` options.",
+			"8.6.0: Added the `IDMP` and `IDMPAUTO` options.",
 		},
 		Run: xadd,
 	},
@@ -74,7 +75,7 @@ var streamCommands = []Command{
 		Run: xtrim,
 	},
 	{
-		Name: "xread", Arity: -4, Flags: ReadOnly | Blocking, KeysFunc: keysOfStreams,
+		Name: "xread", Arity: -4, Flags: ReadOnly | Blocking, KeysFunc: keysOfStreams(1),
 		Group: "stream", Since: "5.0.0", Syntax: "[COUNT count] [MAXCOUNT maxcount] [MAXSIZE maxsize] [BLOCK milliseconds] STREAMS key [key ...] id [id ...]",
 		KeySearch:  KeySearch{Keyword: "STREAMS", From: 1},
 		Summary:    "Returns the entries of one or more streams behind given IDs; waits for one if need be.",
@@ -118,12 +119,8 @@ const (
 	errAddedNegative  resp.Error = "ERR entries_added must be positive"
 )
 
-// nodeBytes is where Redis ends a macro node by default, whatever the number of
-// its entries; XADD and XTRIM with ~ show it.
-const nodeBytes = 4096
-
 func nodeLimits(c *Ctx) streams.NodeLimits {
-	return streams.NodeLimits{Entries: int(c.Config().StreamNodeMaxEntries), Bytes: nodeBytes}
+	return streams.NodeLimits{Entries: int(c.Config().StreamNodeMaxEntries), Bytes: int(c.Config().StreamNodeMaxBytes)}
 }
 
 // ---- IDs in arguments and replies ------------------------------------------
@@ -187,6 +184,11 @@ type trimArgs struct {
 	id         streams.Wanted
 	hasID      bool
 	mustExist  bool
+
+	idempotent bool
+	auto       bool   // IDMPAUTO: the message is named by its fields and values
+	producer   []byte // who sends it
+	message    []byte // and what he calls it
 }
 
 // readTrim reads the options of XTRIM, or those of XADD up to the ID.
@@ -204,6 +206,7 @@ func readTrim(c *Ctx, add bool) (t trimArgs) {
 			t.refsGiven = true
 		case add && a.Word("NOMKSTREAM"):
 			t.mustExist = true
+		case add && t.readIdempotent(a):
 		case add:
 			ok := false
 			if t.id, ok = streams.ParseWanted(a.Next()); !ok {
@@ -296,6 +299,9 @@ func xadd(c *Ctx) error {
 	if !t.hasID || len(values) < 2 || len(values)%2 == 1 {
 		return ArityError(c.Cmd)
 	}
+	if t.idempotent && !t.id.Auto {
+		return errIdempotentID
+	}
 	if !t.id.Auto && !t.id.AutoSeq && t.id.ID.IsZero() {
 		return streams.ErrIDZero
 	}
@@ -307,8 +313,14 @@ func xadd(c *Ctx) error {
 		c.Out.Null()
 		return nil
 	}
+	message := t.produced(values)
 	var last streams.ID
 	if s != nil {
+		if id, there := t.recall(s, message); there {
+			s.Repeated()
+			writeID(c.Out, id)
+			return nil
+		}
 		last = s.LastID()
 	}
 	id, err := t.id.Resolve(last, c.Tx.NowMillis())
@@ -323,9 +335,12 @@ func xadd(c *Ctx) error {
 		return errEntryTooLarge
 	}
 	if s == nil {
-		s = streams.Create(c.Tx, key)
+		s = createStream(c, key)
 	}
 	s.Append(id, values, nodeLimits(c))
+	if t.idempotent {
+		s.Remember(message, id, idempotence(c, s))
+	}
 	if t.trim.By != streams.TrimNone {
 		s.Trim(t.trim)
 	}
@@ -575,31 +590,21 @@ func tooSlow(c *Ctx, s *streams.Stream, start, stop streams.ID, count uint64) bo
 	return c.Slow(int64(most)) && c.Slow(int64(s.Count(start, stop, min(most, slowReadItems+1))))
 }
 
-// keysOfStreams finds the keys of XREAD and XREADGROUP: the first half of what
-// follows STREAMS.
-func keysOfStreams(args [][]byte) (at []int, ok bool) {
-	for i := 1; i < len(args); i++ {
-		switch {
-		case EqualFold(args[i], "BLOCK"), EqualFold(args[i], "COUNT"), EqualFold(args[i], "CLAIM"),
-			EqualFold(args[i], "MAXCOUNT"), EqualFold(args[i], "MAXSIZE"):
-			i++
-		case EqualFold(args[i], "GROUP"):
-			i += 2
-		case EqualFold(args[i], "NOACK"):
-		case EqualFold(args[i], "STREAMS"):
-			n := len(args) - i - 1
-			if n == 0 || n%2 == 1 {
-				return nil, false
-			}
-			for j := range n / 2 {
-				at = append(at, i+1+j)
-			}
-			return at, true
-		default:
-			return nil, false
+// keysOfStreams finds the keys of XREAD and XREADGROUP as Redis does: the first
+// half, rounded down, of what follows the first STREAMS from an index on, whatever
+// stands before it.
+func keysOfStreams(from int) func(args [][]byte) (at []int, ok bool) {
+	return func(args [][]byte) (at []int, ok bool) {
+		first := from
+		for first < len(args) && !EqualFold(args[first], "STREAMS") {
+			first++
 		}
+		first++
+		for i := range (len(args) - first) / 2 {
+			at = append(at, first+i)
+		}
+		return at, at != nil
 	}
-	return nil, false
 }
 
 // readArgs are the arguments that XREAD and XREADGROUP share.

@@ -49,7 +49,7 @@ var streamGroupCommands = []Command{
 		Run:     xgroupSetID,
 	},
 	{
-		Name: "xreadgroup", Arity: -7, Flags: Write | Blocking, KeysFunc: keysOfStreams,
+		Name: "xreadgroup", Arity: -7, Flags: Write | Blocking, KeysFunc: keysOfStreams(4),
 		Group: "stream", Since: "5.0.0",
 		Syntax:    "GROUP group consumer [COUNT count] [MAXCOUNT maxcount] [MAXSIZE maxsize] [BLOCK milliseconds] [CLAIM min-idle-time] [NOACK] STREAMS key [key ...] id [id ...]",
 		KeySearch: KeySearch{Keyword: "STREAMS", From: 4}, Access: []string{"RO access"},
@@ -136,6 +136,8 @@ var streamGroupCommands = []Command{
 			"6.0.0: Added the `FULL` modifier.",
 			"7.0.0: Added the `max-deleted-entry-id`, `entries-added`, `recorded-first-entry-id`, `entries-read` and `lag` fields",
 			"7.2.0: Added the `active-time` field of consumers.",
+			"8.6.0: Added the `idmp-duration`, `idmp-maxsize`, `pids-tracked`, `iids-tracked`, `iids-added` and `iids-duplicates` fields.",
+			"8.8.0: Added the `nacked-count` field of groups.",
 		},
 		Run: xinfoStream,
 	},
@@ -223,7 +225,7 @@ func xgroupCreate(c *Ctx) error {
 		return streams.ErrInvalidID
 	}
 	if s == nil {
-		s = streams.Create(c.Tx, g.key)
+		s = createStream(c, g.key)
 	}
 	if err := s.CreateGroup(g.group, id, g.entriesRead); err != nil {
 		return err

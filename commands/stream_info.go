@@ -110,7 +110,10 @@ func xinfoStream(c *Ctx) error {
 		return err
 	}
 	if !full {
-		writeStreamInfo(c, s, 10)
+		if c.Slow(s.TrackedItems()) {
+			return c.Detach()
+		}
+		writeStreamInfo(c, s, 16)
 		fieldInt(c.Out, "groups", int64(s.GroupCount()))
 		c.Out.BulkString("first-entry")
 		writeEdge(c.Out, s, false)
@@ -138,7 +141,7 @@ func xinfoStream(c *Ctx) error {
 	if c.Slow(infoItems(s, count)) {
 		return c.Detach()
 	}
-	writeStreamInfo(c, s, 9)
+	writeStreamInfo(c, s, 15)
 	return writeFullInfo(c, s, count)
 }
 
@@ -154,6 +157,15 @@ func writeStreamInfo(c *Ctx, s *streams.Stream, fields int) {
 	fieldID(c.Out, "max-deleted-entry-id", s.MaxDeletedID())
 	fieldInt(c.Out, "entries-added", int64(s.Added()))
 	fieldID(c.Out, "recorded-first-entry-id", s.FirstID())
+	i := idempotence(c, s)
+	producers, messages := s.Tracked()
+	added, duplicates := s.ProducedCounts()
+	fieldInt(c.Out, "idmp-duration", int64(i.Seconds))
+	fieldInt(c.Out, "idmp-maxsize", int64(i.MaxSize))
+	fieldInt(c.Out, "pids-tracked", int64(producers))
+	fieldInt(c.Out, "iids-tracked", int64(messages))
+	fieldInt(c.Out, "iids-added", int64(added))
+	fieldInt(c.Out, "iids-duplicates", int64(duplicates))
 }
 
 // writeEdge writes the first or the last entry.
@@ -170,7 +182,7 @@ func writeEdge(out *resp.Buffer, s *streams.Stream, last bool) {
 
 // infoItems is how many items XINFO STREAM FULL shows.
 func infoItems(s *streams.Stream, count int64) int64 {
-	items := min(count, int64(s.Len()))
+	items := min(count, int64(s.Len())) + s.TrackedItems()
 	for _, g := range s.Groups() {
 		items += min(count, int64(g.PendingCount()))
 		for _, consumer := range g.Consumers() {

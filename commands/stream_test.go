@@ -212,12 +212,18 @@ func TestKeysOfStreams(t *testing.T) {
 		"XREAD STREAMS a 0":                                      {2},
 		"XREAD COUNT 5 BLOCK 0 STREAMS a b 0 0":                  {6, 7},
 		"XREADGROUP GROUP STREAMS STREAMS NOACK streams a b > >": {6, 7},
-		"XREAD STREAMS a b 0":                                    nil,
+		"XREAD STREAMS a b 0":                                    {2},
+		"XREADGROUP what ever you like STREAMS a 0 0":            {6},
+		"XREADGROUP STREAMS a b c 0 0 0":                         nil,
 		"XREAD STREAMS":                                          nil,
 		"XREAD COUNT STREAMS":                                    nil,
-		"XREAD what STREAMS a 0":                                 nil,
+		"XREAD what STREAMS a 0":                                 {3},
 	} {
-		got, ok := keysOfStreams(argvOf(line))
+		from := 1
+		if strings.HasPrefix(line, "XREADGROUP") {
+			from = 4
+		}
+		got, ok := keysOfStreams(from)(argvOf(line))
 		if ok != (want != nil) || !slices.Equal(got, want) {
 			t.Errorf("%s: %v %v, want %v", line, got, ok, want)
 		}

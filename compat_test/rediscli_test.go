@@ -72,7 +72,7 @@ func TestRedisCLIHints(t *testing.T) {
 		"subscribe ":                "channel [channel ...]",
 		"xack ":                     "key group ID [ID ...]",
 		"xgroup create ":            "[MKSTREAM]",
-		"xreadgroup ":               "GROUP group consumer [COUNT count] [BLOCK milliseconds] [NOACK] STREAMS key [key ...] ID",
+		"xreadgroup ":               "GROUP group consumer [COUNT count]",
 		"expire ":                   "key seconds [",
 		"client setname ":           "connection-name",
 		"copy ":                     "source destination [DB destination-db] [REPLACE]",

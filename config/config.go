@@ -26,6 +26,15 @@ type Config struct {
 	Timeout        time.Duration // idle clients are closed after it; 0: never
 	MaxClients     int
 
+	TLSPort           int    // 0: none
+	TLSCertFile       string // paths
+	TLSKeyFile        string
+	TLSCACertFile     string // empty: none
+	TLSCACertDir      string // empty: none
+	TLSAuthClients    string // TLSAuthNo, TLSAuthYes or TLSAuthOptional
+	TLSProtocols      []string
+	TLSSessionCaching bool
+
 	RequirePass   string // empty: no password
 	ProtectedMode bool
 
@@ -45,6 +54,9 @@ type Config struct {
 	ClientQueryBufferLimit int64 // bytes
 	OutputLimits           [classes]OutputLimit
 	StreamNodeMaxEntries   int64
+	StreamNodeMaxBytes     int64
+	StreamIdmpDuration     int // seconds
+	StreamIdmpMaxSize      int
 	NotifyKeyspaceEvents   Events
 	TrackingTableMaxKeys   int64 // 0: no limit
 
@@ -57,8 +69,22 @@ type Config struct {
 	LatencyTracking         bool
 	LatencyPercentiles      []float64
 
+	prepare []func(next *Config, names []string) (apply func(), err error)
 	changed []func(name string)
 }
+
+// Values of TLSAuthClients.
+const (
+	TLSAuthNo       = "no"
+	TLSAuthYes      = "yes"
+	TLSAuthOptional = "optional"
+)
+
+// Values of TLSProtocols. None stands for both.
+const (
+	TLS12 = "TLSv1.2"
+	TLS13 = "TLSv1.3"
+)
 
 // Values of AppendFsync.
 const (
@@ -156,13 +182,45 @@ func (c *Config) Set(pairs []Pair) error {
 			return &SetError{Name: d.name, Kind: BadValue, Reason: err.Error()}
 		}
 	}
+	applies, err := c.prepared(&next, chosen)
+	if err != nil {
+		return err
+	}
 	*c = next
+	for _, apply := range applies {
+		apply()
+	}
 	for _, d := range chosen {
 		for _, f := range c.changed {
 			f(d.name)
 		}
 	}
 	return nil
+}
+
+func (c *Config) prepared(next *Config, chosen []*directive) (applies []func(), err error) {
+	var names []string
+	for _, d := range chosen {
+		names = append(names, d.name)
+	}
+	for _, prepare := range c.prepare {
+		apply, err := prepare(next, names)
+		if err != nil {
+			return nil, err
+		}
+		if apply != nil {
+			applies = append(applies, apply)
+		}
+	}
+	return applies, nil
+}
+
+// OnPrepare has f called by Set before it changes anything, with what it is
+// going to make of the configuration and the directives that were set. An error
+// of f, which should be a *SetError, keeps everything as it was; the function
+// that it returns, which may be nil, is called once the change is made.
+func (c *Config) OnPrepare(f func(next *Config, names []string) (apply func(), err error)) {
+	c.prepare = append(c.prepare, f)
 }
 
 // OnChange has f called after each successful Set, once for each directive that

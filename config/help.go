@@ -34,6 +34,7 @@ Examples:
   cairn --port 7000 --dir /var/lib/cairn
   cairn /etc/cairn.conf --loglevel verbose
   cairn --bind 0.0.0.0 --requirepass secret
+  cairn --port 0 --tls-port 6379 --tls-cert-file cairn.crt --tls-key-file cairn.key --tls-auth-clients no
 `)
 	return b.String()
 }

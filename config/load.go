@@ -131,8 +131,11 @@ func (c *Config) settle() error {
 		return fmt.Errorf("dir %s: %w", c.Dir, err)
 	}
 	c.Dir = dir
-	if c.UnixSocket == "" && (c.Port == 0 || len(c.Bind) == 0) {
-		return errors.New("nothing to listen on: give a --port and a --bind address, or a --unixsocket")
+	if c.UnixSocket == "" && (c.Port == 0 && c.TLSPort == 0 || len(c.Bind) == 0) {
+		return errors.New("nothing to listen on: give a --port or --tls-port and a --bind address, or a --unixsocket")
+	}
+	if c.Port != 0 && c.Port == c.TLSPort {
+		return fmt.Errorf("port and tls-port are both %d: give them different numbers, or --port 0 for TLS only", c.Port)
 	}
 	return nil
 }

@@ -21,10 +21,11 @@ const (
 )
 
 // The groups, in the order in which they are shown.
-var groups = []string{network, security, data, limits, logging}
+var groups = []string{network, secure, security, data, limits, logging}
 
 const (
 	network  = "Network"
+	secure   = "TLS"
 	security = "Security"
 	data     = "Data"
 	limits   = "Limits"
@@ -44,7 +45,7 @@ const (
 var table = []directive{
 	{
 		name: "port", group: network, initial: "6379",
-		help:  "TCP port; 0 listens on the unix socket only.",
+		help:  "TCP port for clients without TLS; 0 for none.",
 		value: func(c *Config) value { return integer[int]{&c.Port, 0, 65535} },
 	}, {
 		name: "bind", group: network, initial: "127.0.0.1 -::1", flags: many,
@@ -74,6 +75,42 @@ var table = []directive{
 		name: "maxclients", group: network, initial: "10000", flags: mutable,
 		help:  "Connections at the same time; one more is refused with an error. Lowered at start if the system's limit of open files demands it.",
 		value: func(c *Config) value { return integer[int]{&c.MaxClients, 1, clientsMax} },
+	},
+
+	{
+		name: "tls-port", group: secure, initial: "0",
+		help:  "TCP port for clients with TLS, on the addresses of bind; 0 for none. With port 0 there is no other.",
+		value: func(c *Config) value { return integer[int]{&c.TLSPort, 0, 65535} },
+	}, {
+		name: "tls-cert-file", group: secure, flags: mutable,
+		help:  "Path of the server's certificate in PEM form, followed by those between it and its authority. Setting it, even to the same path, reads it again for new connections, as with all files here.",
+		value: func(c *Config) value { return text{&c.TLSCertFile, "path"} },
+	}, {
+		name: "tls-key-file", group: secure, flags: mutable,
+		help:  "Path of the certificate's private key in PEM form, not encrypted. When both change, set both in one CONFIG SET.",
+		value: func(c *Config) value { return text{&c.TLSKeyFile, "path"} },
+	}, {
+		name: "tls-ca-cert-file", group: secure, flags: mutable,
+		help:  "Path of the certificates, in PEM form, of the authorities that clients' certificates must come from.",
+		value: func(c *Config) value { return text{&c.TLSCACertFile, "path"} },
+	}, {
+		name: "tls-ca-cert-dir", group: secure, flags: mutable,
+		help:  "Path of a folder of such files, all of which are read.",
+		value: func(c *Config) value { return text{&c.TLSCACertDir, "path"} },
+	}, {
+		name: "tls-auth-clients", group: secure, initial: TLSAuthYes, flags: mutable,
+		help: "Whether clients must show a certificate of an authority named above: yes; optional checks those that show one; no asks for none.",
+		value: func(c *Config) value {
+			return choice{&c.TLSAuthClients, []string{TLSAuthNo, TLSAuthYes, TLSAuthOptional}}
+		},
+	}, {
+		name: "tls-protocols", group: secure, flags: mutable | many,
+		help:  "Versions of TLS: TLSv1.2, TLSv1.3 or both; empty for both.",
+		value: func(c *Config) value { return protocols{&c.TLSProtocols} },
+	}, {
+		name: "tls-session-caching", group: secure, initial: "yes", flags: mutable,
+		help:  "Let clients resume a session that they had, which spares both sides most of the handshake.",
+		value: func(c *Config) value { return boolean{&c.TLSSessionCaching} },
 	},
 
 	{
@@ -165,8 +202,20 @@ var table = []directive{
 		value: func(c *Config) value { return integer[int64]{&c.TrackingTableMaxKeys, 0, bytesMax} },
 	}, {
 		name: "stream-node-max-entries", group: limits, initial: "100", flags: mutable,
-		help:  "Trimming with ~ removes at most 100 times as many entries at once, unless LIMIT says otherwise; 0 for no limit.",
+		help:  "Entries of a stream that count as one node: trimming with ~ removes whole nodes only, and at most 100 times as many entries at once unless LIMIT says otherwise. 0 for no limit.",
 		value: func(c *Config) value { return integer[int64]{&c.StreamNodeMaxEntries, 0, bytesMax} },
+	}, {
+		name: "stream-node-max-bytes", group: limits, initial: "4kb", flags: mutable,
+		help:  "Size at which such a node ends, however few entries it has; 0 for no limit.",
+		value: func(c *Config) value { return memory{&c.StreamNodeMaxBytes, 0, bytesMax} },
+	}, {
+		name: "stream-idmp-duration", group: limits, initial: "100", flags: mutable,
+		help:  "Seconds for which a new stream remembers the messages of XADD IDMP and IDMPAUTO, so as not to add them again; XCFGSET changes it for a stream.",
+		value: func(c *Config) value { return integer[int]{&c.StreamIdmpDuration, 1, 86400} },
+	}, {
+		name: "stream-idmp-maxsize", group: limits, initial: "100", flags: mutable,
+		help:  "How many of those messages a new stream remembers of each producer; XCFGSET changes it for a stream.",
+		value: func(c *Config) value { return integer[int]{&c.StreamIdmpMaxSize, 1, 10000} },
 	},
 
 	{

@@ -35,7 +35,7 @@ func (l *loop) accept(link link, now time.Time) {
 		l.log.Printf(Verbose, "Client %s: keepalive: %v", addressText(link.remoteAddr()), err)
 	}
 	c := newConn(link)
-	if err := l.poller.add(link, c, toRead|toEnd); err != nil {
+	if err := l.poller.add(link, c, toRead); err != nil {
 		l.log.Warningf("Client %s: %v", c.remote, err)
 		link.close()
 		return

@@ -131,12 +131,14 @@ func (c *conn) watch() error {
 	if c.full {
 		i |= toWrite
 	}
-	switch {
+	switch held := c.session.Held(); {
 	case c.ended || c.session.CloseAfterReply || c.slow():
-	case c.session.Held() && c.link.seesEnd() && len(c.input) >= heldBytesMax:
+	case held && c.link.seesEnd() && len(c.input) >= heldBytesMax:
 		i |= toEnd
-	default:
+	case held:
 		i |= toRead | toEnd
+	default:
+		i |= toRead
 	}
 	return c.link.watch(i)
 }

@@ -13,8 +13,8 @@ import (
 // On a signal those who wait are released, those who are owed a reply get it,
 // and Run returns without an error.
 func TestEndInGoodOrder(t *testing.T) {
-	onBothPaths(t, func(t *testing.T, portable bool) {
-		i := start(t, setup{portable: portable})
+	onEveryPath(t, func(t *testing.T, path path) {
+		i := start(t, setup{path: path})
 		blocked, owed, idle := i.dial(t), i.dial(t), i.dial(t)
 		value := strings.Repeat("x", 5<<20)
 		owed.send(bulkCommand("RPUSH", "q", value))
@@ -43,8 +43,8 @@ func TestEndInGoodOrder(t *testing.T) {
 // A client that does not take its replies does not hold up the end for longer
 // than shutdown-timeout.
 func TestEndDoesNotWaitForEver(t *testing.T) {
-	onBothPaths(t, func(t *testing.T, portable bool) {
-		i := start(t, setup{portable: portable, options: []string{"--shutdown-timeout", "1"}})
+	onEveryPath(t, func(t *testing.T, path path) {
+		i := start(t, setup{path: path, options: []string{"--shutdown-timeout", "1"}})
 		c := i.dial(t)
 		c.sendBehind(bulkCommand("RPUSH", "q", strings.Repeat("x", 30<<20)) + "LINDEX q 0\r\n")
 		if got := c.reply(); got != ":1" {

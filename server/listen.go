@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -16,36 +17,50 @@ import (
 
 // openListeners listens on what the configuration names. An error says what to
 // do about it.
-func openListeners(c *config.Config) (listeners []net.Listener, err error) {
+func openListeners(c *config.Config) (plain, secure []net.Listener, err error) {
 	defer func() {
 		if err != nil {
-			closeListeners(listeners)
+			closeListeners(plain)
+			closeListeners(secure)
 		}
 	}()
-	if c.Port != 0 {
-		for _, address := range c.Bind {
-			l, err := listenTCP(address, c.Port)
-			if err != nil {
-				return listeners, err
-			}
-			if l != nil {
-				listeners = append(listeners, l)
-			}
-		}
-		if len(listeners) == 0 && c.UnixSocket == "" {
-			return nil, fmt.Errorf("this machine has none of the addresses %s: check --bind", strings.Join(c.Bind, " "))
-		}
+	if plain, err = listenAll(c.Bind, "port", c.Port); err != nil {
+		return plain, secure, err
+	}
+	if secure, err = listenAll(c.Bind, "tls-port", c.TLSPort); err != nil {
+		return plain, secure, err
 	}
 	if c.UnixSocket != "" {
 		l, err := listenUnix(c.UnixSocket, c.UnixSocketPerm)
 		if err != nil {
+			return plain, secure, err
+		}
+		plain = append(plain, l)
+	}
+	if len(plain)+len(secure) == 0 {
+		return plain, secure, fmt.Errorf("this machine has none of the addresses %s: check --bind", strings.Join(c.Bind, " "))
+	}
+	for _, l := range slices.Concat(plain, secure) {
+		if err := setBacklog(l, c.TCPBacklog); err != nil {
+			return plain, secure, err
+		}
+	}
+	return plain, secure, nil
+}
+
+// listenAll listens on the port that a directive names, unless it is 0, on all
+// addresses that the machine has.
+func listenAll(addresses []string, directive string, port int) (listeners []net.Listener, err error) {
+	if port == 0 {
+		return nil, nil
+	}
+	for _, address := range addresses {
+		l, err := listenTCP(address, directive, port)
+		if err != nil {
 			return listeners, err
 		}
-		listeners = append(listeners, l)
-	}
-	for _, l := range listeners {
-		if err := setBacklog(l, c.TCPBacklog); err != nil {
-			return listeners, err
+		if l != nil {
+			listeners = append(listeners, l)
 		}
 	}
 	return listeners, nil
@@ -59,7 +74,7 @@ func closeListeners(listeners []net.Listener) {
 
 // listenTCP listens on an address as the directive bind writes it. It returns
 // nil for one that the machine lacks and that need not be there.
-func listenTCP(address string, port int) (net.Listener, error) {
+func listenTCP(address, directive string, port int) (net.Listener, error) {
 	host, optional := strings.CutPrefix(address, "-")
 	network := "tcp"
 	switch host {
@@ -72,14 +87,15 @@ func listenTCP(address string, port int) (net.Listener, error) {
 			network = "tcp6" // and not IPv4 as well
 		}
 	}
-	l, err := new(net.ListenConfig).Listen(context.Background(), network, net.JoinHostPort(host, strconv.Itoa(port)))
+	// Probes are for tcp-keepalive to ask for, not for Go.
+	l, err := (&net.ListenConfig{KeepAlive: -1}).Listen(context.Background(), network, net.JoinHostPort(host, strconv.Itoa(port)))
 	switch {
 	case err == nil:
 		return l, nil
 	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("port %d is in use: stop the other server or start with --port %d", port, otherPort(port))
+		return nil, fmt.Errorf("port %d is in use: stop the other server or start with --%s %d", port, directive, otherPort(port))
 	case errors.Is(err, syscall.EACCES):
-		return nil, fmt.Errorf("port %d needs privileges: start with --port and a number above 1023", port)
+		return nil, fmt.Errorf("port %d needs privileges: start with --%s and a number above 1023", port, directive)
 	case isMissing(err) && optional:
 		return nil, nil
 	case isMissing(err):
@@ -152,13 +168,19 @@ func setBacklog(l net.Listener, backlog int) error {
 	return nil
 }
 
-// describeListeners is what the log says of where clients find the server.
-func describeListeners(listeners []net.Listener) string {
-	var texts []string
+// describeListeners is what the log says of where clients find the server,
+// without and with TLS.
+func describeListeners(listeners []net.Listener) (plain, secure string) {
+	var plains, secures []string
 	for _, l := range listeners {
-		texts = append(texts, strings.TrimSpace(strings.Replace(l.Addr().Network(), "tcp", "", 1)+" "+l.Addr().String()))
+		text := strings.TrimSpace(strings.Replace(l.Addr().Network(), "tcp", "", 1) + " " + l.Addr().String())
+		if _, ok := l.(*tlsListener); ok {
+			secures = append(secures, text)
+		} else {
+			plains = append(plains, text)
+		}
 	}
-	return strings.Join(texts, ", ")
+	return strings.Join(plains, ", "), strings.Join(secures, ", ")
 }
 
 // beyondLoopback reports whether other machines can reach a listener.

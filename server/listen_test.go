@@ -4,6 +4,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -17,7 +18,8 @@ func listenWith(t *testing.T, args ...string) ([]net.Listener, error) {
 	if err := c.Load(args); err != nil {
 		t.Fatal(err)
 	}
-	listeners, err := openListeners(c)
+	plain, secure, err := openListeners(c)
+	listeners := slices.Concat(plain, secure)
 	t.Cleanup(func() { closeListeners(listeners) })
 	return listeners, err
 }
@@ -32,6 +34,11 @@ func freePort(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return port
+}
+
+func described(listeners []net.Listener) string {
+	plain, _ := describeListeners(listeners)
+	return plain
 }
 
 func TestListenErrorsSayWhatToDo(t *testing.T) {
@@ -69,12 +76,12 @@ func TestListenErrorsSayWhatToDo(t *testing.T) {
 func TestListenOnWhatThereIs(t *testing.T) {
 	port := freePort(t)
 	listeners, err := listenWith(t, "--port", port, "--bind", "127.0.0.1", "-192.0.2.1", "--tcp-backlog", "10")
-	if err != nil || len(listeners) != 1 || describeListeners(listeners) != "127.0.0.1:"+port || beyondLoopback(listeners) {
-		t.Errorf("%s %v", describeListeners(listeners), err)
+	if err != nil || len(listeners) != 1 || described(listeners) != "127.0.0.1:"+port || beyondLoopback(listeners) {
+		t.Errorf("%s %v", described(listeners), err)
 	}
 	listeners, err = listenWith(t, "--port", freePort(t), "--bind", "*")
 	if err != nil || !beyondLoopback(listeners) {
-		t.Errorf("%s %v", describeListeners(listeners), err)
+		t.Errorf("%s %v", described(listeners), err)
 	}
 }
 

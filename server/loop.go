@@ -194,7 +194,7 @@ func (l *loop) happened(c *conn, what interest) {
 // hold reads ahead of a client that waits: to notice that it is gone, and to
 // have its next commands at hand.
 func (l *loop) hold(c *conn, what interest) {
-	if what&toEnd != 0 && c.link.seesEnd() {
+	if what&toEnd != 0 {
 		l.drop(c)
 		return
 	}
@@ -323,6 +323,12 @@ func (l *loop) feed(c *conn) {
 func (l *loop) runCommands(c *conn, input []byte) (rest []byte) {
 	s := c.session
 	c.runnable = true
+	if speaksTLS(input) {
+		l.log.Printf(Verbose, "Closing client %s: it speaks TLS, and this port does not", c.remote)
+		s.Killed = true
+		s.Touch(s)
+		return nil
+	}
 	for ran := 0; len(input) > 0; ran++ {
 		switch {
 		case s.CloseAfterReply || s.Killed:
@@ -385,6 +391,10 @@ func (l *loop) turnIsOver() bool {
 // peerEnded notes in the middle of a turn that a client has sent all that it is
 // going to send. Redis closes at once; here it first gets what it is owed.
 func (l *loop) peerEnded(c *conn, err error) {
+	var failed handshakeError
+	if errors.As(err, &failed) {
+		l.log.Printf(Verbose, "Closing client %s: %v", c.remote, failed)
+	}
 	if errors.Is(err, io.EOF) && c.session.Out.Len() > 0 {
 		c.ended = true
 		c.session.CloseAfterReply = true

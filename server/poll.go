@@ -24,7 +24,7 @@ type link interface {
 	fd() int // -1: none to speak of
 	localAddr() net.Addr
 	remoteAddr() net.Addr
-	// seesEnd tells whether the end of the connection is reported although
+	// seesEnd tells whether the end of the connection is reported however many
 	// unread bytes stand before it. Where not, one has to read on to notice it.
 	seesEnd() bool
 }
@@ -35,7 +35,7 @@ type interest uint8
 const (
 	toRead interest = 1 << iota
 	toWrite
-	toEnd // the peer has closed, or has sent all that it is going to send
+	toEnd // the peer has sent all that it is going to send, though some of it may be unread; without this, reading tells
 )
 
 // An event is something that has happened to a link. Readable and writable are
@@ -63,8 +63,9 @@ type poller interface {
 	// be called from any goroutine, also after close.
 	wake()
 	// close ends the waiting for good. Listeners and links are closed by those
-	// who opened them.
-	close()
+	// who opened them; until the given time it waits for the last bytes of closed
+	// links to be sent.
+	close(until time.Time)
 }
 
 // acceptsMax is how many new connections are taken from a listener at a time, so

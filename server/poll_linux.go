@@ -26,12 +26,20 @@ func newPoller(portable bool) (poller, error) {
 type epoll struct {
 	epfd      int
 	listeners []*epollListener
-	links     []*epollLink // by descriptor
+	watched   []watched // by descriptor
 	seq       int32
 	ready     []unix.EpollEvent
+	mail      *mailbox // for what is no plain socket
 
 	wakeMu sync.Mutex
 	wakefd int // eventfd; -1 when closed
+}
+
+// watched is what a descriptor stands for.
+type watched struct {
+	conn    *conn
+	seq     int32
+	carried *carriedLink // nil: a plain socket
 }
 
 type epollListener struct {
@@ -54,8 +62,9 @@ func newEpoll() (*epoll, error) {
 		return nil, fmt.Errorf("eventfd: %w", err)
 	}
 	p := &epoll{epfd: epfd, wakefd: wakefd, ready: make([]unix.EpollEvent, eventsPerWait)}
+	p.mail = newMailbox(p.wake)
 	if err := p.control(unix.EPOLL_CTL_ADD, wakefd, 0, unix.EPOLLIN); err != nil {
-		p.close()
+		p.close(time.Time{})
 		return nil, err
 	}
 	return p, nil
@@ -73,16 +82,27 @@ func (p *epoll) control(op, fd int, seq int32, events uint32) error {
 }
 
 func (p *epoll) listen(l net.Listener) error {
-	raw, err := l.(syscall.Conn).SyscallConn()
+	socket, ok := l.(syscall.Conn)
+	if !ok {
+		go p.mail.acceptFrom(l)
+		return nil
+	}
+	fd, err := descriptor(socket)
 	if err != nil {
 		return fmt.Errorf("listen on %s: %w", l.Addr(), err)
 	}
-	e := &epollListener{Listener: l}
-	if err := raw.Control(func(fd uintptr) { e.fd = int(fd) }); err != nil {
-		return fmt.Errorf("listen on %s: %w", l.Addr(), err)
+	p.listeners = append(p.listeners, &epollListener{Listener: l, fd: fd})
+	return p.control(unix.EPOLL_CTL_ADD, fd, 0, unix.EPOLLIN)
+}
+
+func descriptor(c syscall.Conn) (int, error) {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return 0, err
 	}
-	p.listeners = append(p.listeners, e)
-	return p.control(unix.EPOLL_CTL_ADD, e.fd, 0, unix.EPOLLIN)
+	n := 0
+	err = raw.Control(func(fd uintptr) { n = int(fd) })
+	return n, err
 }
 
 func (p *epoll) accept(wanted bool) error {
@@ -95,24 +115,44 @@ func (p *epoll) accept(wanted bool) error {
 			return err
 		}
 	}
+	p.mail.accept(wanted)
 	return nil
 }
 
 func (p *epoll) add(l link, c *conn, i interest) error {
-	e := l.(*epollLink)
-	if e.sock >= len(p.links) {
-		p.links = append(p.links, make([]*epollLink, e.sock+1-len(p.links))...)
+	if carried, ok := l.(*carriedLink); ok {
+		// One event is enough: the link remembers it.
+		if _, err := p.watch(carried.sock, watched{conn: c, carried: carried}, unix.EPOLLRDHUP|unix.EPOLLET); err != nil {
+			return err
+		}
+		carried.start(c, i)
+		return nil
 	}
-	p.seq++
-	e.conn, e.seq, e.interest = c, p.seq, i
-	p.links[e.sock] = e
-	return p.control(unix.EPOLL_CTL_ADD, e.sock, e.seq, epollEvents(i))
+	e := l.(*epollLink)
+	e.conn, e.events = c, epollEvents(i)
+	seq, err := p.watch(e.sock, watched{conn: c}, e.events)
+	e.seq = seq
+	return err
 }
 
+func (p *epoll) watch(fd int, w watched, events uint32) (seq int32, err error) {
+	if fd >= len(p.watched) {
+		p.watched = append(p.watched, make([]watched, fd+1-len(p.watched))...)
+	}
+	p.seq++
+	w.seq = p.seq
+	p.watched[fd] = w
+	return w.seq, p.control(unix.EPOLL_CTL_ADD, fd, w.seq, events)
+}
+
+func (p *epoll) unwatch(fd int) { p.watched[fd] = watched{} }
+
+// epollEvents asks for the end along with what there is to read, so that the
+// many changes of whether that is wanted cost no system call.
 func epollEvents(i interest) uint32 {
 	var events uint32
 	if i&toRead != 0 {
-		events |= unix.EPOLLIN
+		events |= unix.EPOLLIN | unix.EPOLLRDHUP
 	}
 	if i&toWrite != 0 {
 		events |= unix.EPOLLOUT
@@ -124,6 +164,24 @@ func epollEvents(i interest) uint32 {
 }
 
 func (p *epoll) wait(events []event, timeout time.Duration) ([]event, error) {
+	p.mail.again()
+	events, err := p.poll(events, timeout)
+	if err == nil && p.mail.collect() {
+		// What the mail brings may have been sent after somebody's end, so that
+		// must not be noticed later.
+		events, err = p.poll(events, 0)
+	}
+	mail := len(events)
+	events = p.mail.take(events)
+	for i := range events[mail:] {
+		if e := &events[mail+i]; e.accepted != nil {
+			e.accepted = p.carry(e.accepted.(*portableLink))
+		}
+	}
+	return events, err
+}
+
+func (p *epoll) poll(events []event, timeout time.Duration) ([]event, error) {
 	n, err := unix.EpollWait(p.epfd, p.ready, milliseconds(timeout))
 	if err != nil && !errors.Is(err, unix.EINTR) {
 		return events, fmt.Errorf("epoll_wait: %w", err)
@@ -139,8 +197,16 @@ func (p *epoll) wait(events []event, timeout time.Duration) ([]event, error) {
 			events = p.acceptFrom(l, events)
 			continue
 		}
-		if l := p.links[fd]; l != nil && l.seq == ready.Pad {
-			events = append(events, event{conn: l.conn, happened: happened(ready.Events)})
+		w := &p.watched[fd]
+		if w.conn == nil || w.seq != ready.Pad {
+			continue
+		}
+		what := happened(ready.Events)
+		if w.carried != nil {
+			what = w.carried.hangUp()
+		}
+		if what != 0 {
+			events = append(events, event{conn: w.conn, happened: what})
 		}
 	}
 	return events, nil
@@ -234,7 +300,8 @@ func (p *epoll) drainWake() {
 	_, _ = unix.Read(p.wakefd, count[:]) // nothing to read: somebody has
 }
 
-func (p *epoll) close() {
+func (p *epoll) close(until time.Time) {
+	p.mail.close(until)
 	p.wakeMu.Lock()
 	defer p.wakeMu.Unlock()
 	if p.wakefd < 0 {
@@ -251,7 +318,7 @@ type epollLink struct {
 	conn          *conn
 	sock          int
 	seq           int32
-	interest      interest
+	events        uint32 // that epoll reports
 	local, remote net.Addr
 }
 
@@ -293,11 +360,12 @@ func writev(fd int, segments [][]byte) (int, error) {
 }
 
 func (l *epollLink) watch(i interest) error {
-	if i == l.interest {
+	events := epollEvents(i)
+	if events == l.events {
 		return nil
 	}
-	l.interest = i
-	return l.poller.control(unix.EPOLL_CTL_MOD, l.sock, l.seq, epollEvents(i))
+	l.events = events
+	return l.poller.control(unix.EPOLL_CTL_MOD, l.sock, l.seq, events)
 }
 
 // probesMax is how many probes go unanswered before a peer counts as gone.
@@ -323,7 +391,7 @@ func (l *epollLink) keepAlive(after time.Duration) error {
 
 func (l *epollLink) close() {
 	if l.conn != nil {
-		l.poller.links[l.sock] = nil
+		l.poller.unwatch(l.sock)
 	}
 	_ = unix.Close(l.sock) // epoll forgets it along the way; nothing to do about an error
 }
@@ -332,3 +400,36 @@ func (l *epollLink) fd() int              { return l.sock }
 func (l *epollLink) localAddr() net.Addr  { return l.local }
 func (l *epollLink) remoteAddr() net.Addr { return l.remote }
 func (l *epollLink) seesEnd() bool        { return true }
+
+// carriedLink is a link whose bytes goroutines carry, while epoll tells of its
+// end: at once, like that of any other socket.
+type carriedLink struct {
+	*portableLink
+	poller *epoll
+	sock   int
+}
+
+// carry returns the link as it is if it has no descriptor.
+func (p *epoll) carry(l *portableLink) link {
+	socket, ok := socketOf(l.Conn).(syscall.Conn)
+	if !ok {
+		return l
+	}
+	fd, err := descriptor(socket)
+	if err != nil {
+		return l
+	}
+	return &carriedLink{l, p, fd}
+}
+
+// close takes the descriptor back before the goroutines close it.
+func (l *carriedLink) close() {
+	if l.conn != nil {
+		l.poller.unwatch(l.sock)
+		_ = l.poller.control(unix.EPOLL_CTL_DEL, l.sock, 0, 0) // closing would do as well
+	}
+	l.portableLink.close()
+}
+
+func (l *carriedLink) fd() int       { return l.sock }
+func (l *carriedLink) seesEnd() bool { return true }

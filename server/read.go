@@ -54,7 +54,9 @@ type longRead struct {
 func (l *loop) startRead(job broker.Job) {
 	r := &longRead{job: job, conn: job.Session.Peer.(*conn), loop: l, slots: l.reads}
 	r.taken = sync.NewCond(&r.mu)
-	r.gone = r.conn.closed
+	if r.conn.closed {
+		r.cancel()
+	}
 	r.conn.read = r
 	r.slots.running.Add(1)
 	go r.run()
@@ -104,6 +106,7 @@ func (r *longRead) emit(chunk []byte) bool {
 
 // cancel tells the read that nobody wants the rest.
 func (r *longRead) cancel() {
+	r.job.GiveUp()
 	r.mu.Lock()
 	r.gone = true
 	r.chunks = nil

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -23,8 +24,11 @@ type Options struct {
 	// Listeners replace those that the configuration names.
 	Listeners []net.Listener
 
-	// portable moves bytes the way that works everywhere, for tests.
-	portable bool
+	// For tests: portable moves bytes the way that works everywhere, tlsListeners
+	// take the place of those of tls-port, handshakeTimeMax of the constant.
+	portable         bool
+	tlsListeners     []net.Listener
+	handshakeTimeMax time.Duration
 }
 
 // Server serves a store to clients.
@@ -49,12 +53,9 @@ func New(o Options) (*Server, error) {
 	if err := b.Server().LoadUsers(); err != nil {
 		return nil, err
 	}
-	listeners := o.Listeners
-	if listeners == nil {
-		var err error
-		if listeners, err = openListeners(o.Config); err != nil {
-			return nil, err
-		}
+	listeners, err := o.listen()
+	if err != nil {
+		return nil, err
 	}
 	p, err := newPoller(o.portable)
 	if err != nil {
@@ -64,7 +65,7 @@ func New(o Options) (*Server, error) {
 	for _, l := range listeners {
 		if err := p.listen(l); err != nil {
 			closeListeners(listeners)
-			p.close()
+			p.close(time.Time{})
 			return nil, err
 		}
 	}
@@ -75,6 +76,29 @@ func New(o Options) (*Server, error) {
 	s.changed("appendfsync")
 	o.Config.OnChange(s.changed)
 	return s, nil
+}
+
+// listen opens the listeners, after the files that TLS needs have been read.
+func (o *Options) listen() ([]net.Listener, error) {
+	var settings *tlsSettings
+	if o.Config.TLSPort != 0 || o.tlsListeners != nil {
+		var err error
+		if settings, err = newTLSSettings(o.Config, o.Log); err != nil {
+			return nil, err
+		}
+		o.Config.OnPrepare(settings.prepare)
+	}
+	plain, secure := o.Listeners, o.tlsListeners
+	if plain == nil && secure == nil {
+		var err error
+		if plain, secure, err = openListeners(o.Config); err != nil {
+			return nil, err
+		}
+	}
+	for _, l := range secure {
+		plain = append(plain, &tlsListener{l, settings, cmp.Or(o.handshakeTimeMax, handshakeTimeMax)})
+	}
+	return plain, nil
 }
 
 // changed puts a directive into effect that is not read each time.
@@ -107,11 +131,12 @@ func (s *Server) Run() error {
 	err := s.loop.run()
 	stop()
 	closeListeners(s.loop.listeners)
-	s.loop.poller.close()
 	if err != nil {
 		s.loop.abandon()
+		s.loop.poller.close(time.Time{})
 		return err
 	}
+	s.loop.poller.close(s.loop.ending.deadline)
 	return s.closeStore()
 }
 
@@ -149,7 +174,13 @@ func (s *Server) fail(err error) {
 func (s *Server) announce() {
 	o, c := s.options, s.options.Config
 	o.Log.Printf(Notice, "cairn %s, answering as Redis %s", commands.Version, commands.RedisVersion)
-	o.Log.Printf(Notice, "Listening on %s", describeListeners(s.loop.listeners))
+	plain, secure := describeListeners(s.loop.listeners)
+	if plain != "" {
+		o.Log.Printf(Notice, "Listening on %s", plain)
+	}
+	if secure != "" {
+		o.Log.Printf(Notice, "Listening (TLS) on %s", secure)
+	}
 	if beyondLoopback(s.loop.listeners) && s.loop.broker.Server().Users.Default().NoPass() {
 		if c.ProtectedMode {
 			o.Log.Warningf("Clients from other machines are refused until there is a password (--requirepass), or --protected-mode no says that it needs none")

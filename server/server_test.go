@@ -2,6 +2,7 @@ package server
 
 import (
 	"bufio"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -23,24 +24,40 @@ const patience = 20 * time.Second
 type instance struct {
 	*Server
 	addr net.Addr
+	tls  *tls.Config // of clients; nil: they use none
 	log  strings.Builder // to be read when the server has ended
 	done chan struct{}
 	err  error // of Run
 }
 
+// path is a way in which bytes get to the loop and back.
+type path string
+
+const (
+	epollPath       path = "epoll"        // sockets in epoll, where there is one
+	portablePath    path = "portable"     // goroutines that move the bytes
+	tlsPath         path = "tls"          // goroutines for TLS beside epoll
+	tlsPortablePath path = "tls portable" // nothing but goroutines, for TLS
+)
+
 type setup struct {
-	portable bool
+	path     path // epoll, unless it says otherwise
 	fs       vfs.FS
 	listener net.Listener
 	options  []string // as on the command line
+
+	handshakeTimeMax time.Duration
 }
 
-// onBothPaths runs a test with sockets in epoll and with goroutines that move
-// the bytes.
-func onBothPaths(t *testing.T, test func(t *testing.T, portable bool)) {
-	t.Run("epoll", func(t *testing.T) { test(t, false) })
-	t.Run("portable", func(t *testing.T) { test(t, true) })
+// onEveryPath runs a test on each of them.
+func onEveryPath(t *testing.T, test func(t *testing.T, path path)) {
+	for _, path := range []path{epollPath, portablePath, tlsPath, tlsPortablePath} {
+		t.Run(string(path), func(t *testing.T) { test(t, path) })
+	}
 }
+
+func (p path) isTLS() bool      { return p == tlsPath || p == tlsPortablePath }
+func (p path) isPortable() bool { return p == portablePath || p == tlsPortablePath }
 
 func start(t *testing.T, s setup) *instance {
 	t.Helper()
@@ -51,20 +68,30 @@ func start(t *testing.T, s setup) *instance {
 		s.listener = listenLoopback(t)
 	}
 	c := config.New()
-	if err := c.Load(append([]string{"--dir", "/data"}, s.options...)); err != nil {
+	i := &instance{addr: s.listener.Addr(), done: make(chan struct{})}
+	options := []string{"--dir", "/data"}
+	if s.path.isTLS() {
+		files := sharedAuthority().files(t, "server")
+		options = append(options, "--tls-cert-file", files.cert, "--tls-key-file", files.key, "--tls-auth-clients", "no")
+		i.tls = sharedAuthority().clientConfig()
+	}
+	if err := c.Load(append(options, s.options...)); err != nil {
 		t.Fatal(err)
 	}
 	store, err := storage.Open(c.Dir, storage.Options{FS: s.fs, Sync: SyncPolicy(c), Seed: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	i := &instance{addr: s.listener.Addr(), done: make(chan struct{})}
 	log := &Log{out: &i.log}
 	log.SetLevel(config.LogDebug)
-	i.Server, err = New(Options{
+	o := Options{
 		Config: c, Store: store, Log: log, Started: time.Now(),
-		Listeners: []net.Listener{s.listener}, portable: s.portable,
-	})
+		Listeners: []net.Listener{s.listener}, portable: s.path.isPortable(), handshakeTimeMax: s.handshakeTimeMax,
+	}
+	if s.path.isTLS() {
+		o.Listeners, o.tlsListeners = nil, o.Listeners
+	}
+	i.Server, err = New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,6 +137,15 @@ type client struct {
 
 func (i *instance) dial(t *testing.T) *client {
 	t.Helper()
+	c := i.dialPlain(t)
+	if i.tls != nil {
+		return c.secure(i.tls)
+	}
+	return c
+}
+
+func (i *instance) dialPlain(t *testing.T) *client {
+	t.Helper()
 	c, err := net.Dial(i.addr.Network(), i.addr.String())
 	if err != nil {
 		t.Fatal(err)
@@ -119,6 +155,12 @@ func (i *instance) dial(t *testing.T) *client {
 		t.Fatal(err)
 	}
 	return &client{c, t, bufio.NewReader(c)}
+}
+
+// secure goes on with TLS. The handshake takes place with the first use.
+func (c *client) secure(settings *tls.Config) *client {
+	conn := tls.Client(c.Conn, settings)
+	return &client{conn, c.t, bufio.NewReader(conn)}
 }
 
 func (c *client) send(text string) {
@@ -221,8 +263,8 @@ func bulkCommand(args ...string) string {
 }
 
 func TestPipelineOfTenThousand(t *testing.T) {
-	onBothPaths(t, func(t *testing.T, portable bool) {
-		c := start(t, setup{portable: portable}).dial(t)
+	onEveryPath(t, func(t *testing.T, path path) {
+		c := start(t, setup{path: path}).dial(t)
 		const n = 10000
 		c.sendBehind(strings.Repeat(bulkCommand("RPUSH", "q", "some message"), n))
 		for i := range n {
@@ -234,8 +276,8 @@ func TestPipelineOfTenThousand(t *testing.T) {
 }
 
 func TestBytesOneByOne(t *testing.T) {
-	onBothPaths(t, func(t *testing.T, portable bool) {
-		c := start(t, setup{portable: portable}).dial(t)
+	onEveryPath(t, func(t *testing.T, path path) {
+		c := start(t, setup{path: path}).dial(t)
 		for _, b := range []byte(bulkCommand("RPUSH", "q", "a\r\nb") + "LLEN q\r\n*0\r\n" + bulkCommand("LPOP", "q")) {
 			c.send(string([]byte{b}))
 		}
@@ -248,8 +290,8 @@ func TestBytesOneByOne(t *testing.T) {
 }
 
 func TestLargeValues(t *testing.T) {
-	onBothPaths(t, func(t *testing.T, portable bool) {
-		c := start(t, setup{portable: portable}).dial(t)
+	onEveryPath(t, func(t *testing.T, path path) {
+		c := start(t, setup{path: path}).dial(t)
 		for _, size := range []int{4 << 10, 64 << 10, 64<<10 + 1, 9 << 20} {
 			value := strings.Repeat("0123456789abcdef", size/16+1)[:size]
 			// What follows a long command in the same write is not lost.
@@ -264,8 +306,8 @@ func TestLargeValues(t *testing.T) {
 }
 
 func TestManyArguments(t *testing.T) {
-	onBothPaths(t, func(t *testing.T, portable bool) {
-		c := start(t, setup{portable: portable}).dial(t)
+	onEveryPath(t, func(t *testing.T, path path) {
+		c := start(t, setup{path: path}).dial(t)
 		const n = 200000
 		args := make([]string, 2, n+2)
 		args[0], args[1] = "RPUSH", "q"
@@ -283,8 +325,8 @@ func TestManyArguments(t *testing.T) {
 }
 
 func TestProtocolErrors(t *testing.T) {
-	onBothPaths(t, func(t *testing.T, portable bool) {
-		i := start(t, setup{portable: portable})
+	onEveryPath(t, func(t *testing.T, path path) {
+		i := start(t, setup{path: path})
 		for sent, want := range map[string]string{
 			"*1\r\n$9223372036854775807\r\n": "-ERR Protocol error: invalid bulk length",
 			"*3000000000\r\n":                "-ERR Protocol error: invalid multibulk length",
@@ -326,11 +368,11 @@ func TestUnauthenticatedClientsAreKeptShort(t *testing.T) {
 
 // A client that has sent its commands and closed its half gets the replies.
 func TestHalfClose(t *testing.T) {
-	onBothPaths(t, func(t *testing.T, portable bool) {
-		i := start(t, setup{portable: portable})
+	onEveryPath(t, func(t *testing.T, path path) {
+		i := start(t, setup{path: path})
 		c := i.dial(t)
 		c.send(strings.Repeat("PING\r\n", 3000))
-		if err := c.Conn.(*net.TCPConn).CloseWrite(); err != nil {
+		if err := c.Conn.(interface{ CloseWrite() error }).CloseWrite(); err != nil {
 			t.Fatal(err)
 		}
 		for range 3000 {
@@ -342,7 +384,7 @@ func TestHalfClose(t *testing.T) {
 
 		c = i.dial(t)
 		c.send("BLPOP q 0\r\n")
-		if err := c.Conn.(*net.TCPConn).CloseWrite(); err != nil {
+		if err := c.Conn.(interface{ CloseWrite() error }).CloseWrite(); err != nil {
 			t.Fatal(err)
 		}
 		c.closedBy()
@@ -356,24 +398,28 @@ func TestHalfClose(t *testing.T) {
 // after it: an element is never popped for the dead, not even if it left
 // commands unread behind.
 func TestTheDeadSwallowNothing(t *testing.T) {
-	i := start(t, setup{})
-	other := i.dial(t)
-	for range 200 {
-		c := i.dial(t)
-		c.send("BLPOP q 0\r\n")
-		other.until("INFO clients", "blocked_clients:1")
-		c.send(strings.Repeat("PING\r\n", 100))
-		c.Close()
-		other.do("RPUSH q x", ":1")
-		other.do("LPOP q", "x")
+	for _, path := range []path{epollPath, tlsPath} {
+		t.Run(string(path), func(t *testing.T) {
+			i := start(t, setup{path: path})
+			other := i.dial(t)
+			for range 200 {
+				c := i.dial(t)
+				c.send("BLPOP q 0\r\n")
+				other.until("INFO clients", "blocked_clients:1")
+				c.send(strings.Repeat("PING\r\n", 100))
+				c.Close()
+				other.do("RPUSH q x", ":1")
+				other.do("LPOP q", "x")
+			}
+		})
 	}
 }
 
 // A client that sends on and on while it waits is slowed down, not buffered
 // without limit; once it is served everything is answered.
 func TestReadingAheadOfTheBlockedIsBounded(t *testing.T) {
-	onBothPaths(t, func(t *testing.T, portable bool) {
-		i := start(t, setup{portable: portable})
+	onEveryPath(t, func(t *testing.T, path path) {
+		i := start(t, setup{path: path})
 		other := i.dial(t)
 		c := i.dial(t)
 		const pings = 100000
@@ -392,8 +438,8 @@ func TestReadingAheadOfTheBlockedIsBounded(t *testing.T) {
 }
 
 func TestMaxClients(t *testing.T) {
-	onBothPaths(t, func(t *testing.T, portable bool) {
-		i := start(t, setup{portable: portable, options: []string{"--maxclients", "2"}})
+	onEveryPath(t, func(t *testing.T, path path) {
+		i := start(t, setup{path: path, options: []string{"--maxclients", "2"}})
 		a, b := i.dial(t), i.dial(t)
 		a.do("PING", "+PONG")
 		b.do("PING", "+PONG")
@@ -435,8 +481,8 @@ func TestProtectedMode(t *testing.T) {
 }
 
 func TestQueryBufferLimit(t *testing.T) {
-	onBothPaths(t, func(t *testing.T, portable bool) {
-		i := start(t, setup{portable: portable, options: []string{"--client-query-buffer-limit", "1mb"}})
+	onEveryPath(t, func(t *testing.T, path path) {
+		i := start(t, setup{path: path, options: []string{"--client-query-buffer-limit", "1mb"}})
 		c := i.dial(t)
 		c.sendBehind("*2\r\n$4\r\nECHO\r\n$2000000\r\n" + strings.Repeat("x", 2000000))
 		c.closedBy()
@@ -446,8 +492,8 @@ func TestQueryBufferLimit(t *testing.T) {
 
 // A subscriber that does not read is cut off and holds nobody up.
 func TestOutputBufferLimit(t *testing.T) {
-	onBothPaths(t, func(t *testing.T, portable bool) {
-		i := start(t, setup{portable: portable, options: []string{"--client-output-buffer-limit", "pubsub", "8mb", "0", "0"}})
+	onEveryPath(t, func(t *testing.T, path path) {
+		i := start(t, setup{path: path, options: []string{"--client-output-buffer-limit", "pubsub", "8mb", "0", "0"}})
 		deaf, good, publisher := i.dial(t), i.dial(t), i.dial(t)
 		deaf.do("SUBSCRIBE ch", "[subscribe ch :1]")
 		good.do("SUBSCRIBE ch", "[subscribe ch :1]")
@@ -477,8 +523,8 @@ func TestOutputBufferLimit(t *testing.T) {
 // The commands of a client that leaves a lot unread have to wait until it has
 // read; nothing of either is lost.
 func TestSlowReaderIsSlowedDown(t *testing.T) {
-	onBothPaths(t, func(t *testing.T, portable bool) {
-		i := start(t, setup{portable: portable, options: []string{"--client-output-buffer-limit", "pubsub", "0", "0", "0"}})
+	onEveryPath(t, func(t *testing.T, path path) {
+		i := start(t, setup{path: path, options: []string{"--client-output-buffer-limit", "pubsub", "0", "0", "0"}})
 		other, c := i.dial(t), i.dial(t)
 		c.send("HELLO 3\r\n")
 		c.reply()
@@ -525,8 +571,8 @@ func TestIdleTimeout(t *testing.T) {
 // A read of many elements reaches a client that reads slowly in full, in order
 // with what it asks next, and without holding up others.
 func TestLongReads(t *testing.T) {
-	onBothPaths(t, func(t *testing.T, portable bool) {
-		i := start(t, setup{portable: portable})
+	onEveryPath(t, func(t *testing.T, path path) {
+		i := start(t, setup{path: path})
 		other, c := i.dial(t), i.dial(t)
 		const elements = 5000
 		value := strings.Repeat("x", 3000)

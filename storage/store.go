@@ -429,6 +429,20 @@ func (s *Store) Snapshot(now time.Time) (tx *Tx, release func()) {
 	return t.views[0], func() { _ = snapshot.Close() } // fails only when closed twice
 }
 
+// Unwanted is what a scan panics with once nobody wants what it reads: the way
+// out of a handler in the middle of a long read, past code that relies on having
+// seen everything.
+type Unwanted struct{}
+
+// GiveUp makes the scans of a snapshot panic with Unwanted from now on. It may be
+// called from any goroutine.
+func (tx *Tx) GiveUp() {
+	if !tx.readOnly {
+		panic("storage: a turn cannot be given up")
+	}
+	tx.unwanted.Store(true)
+}
+
 // Metrics returns the storage engine's own figures.
 func (s *Store) Metrics() *pebble.Metrics { return s.db.Metrics() }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -39,6 +40,7 @@ type turn struct {
 	batch    *pebble.Batch
 	indexed  bool
 	readOnly bool // a snapshot
+	unwanted atomic.Bool
 	views    [Databases]*Tx
 
 	seq   uint64 // of the turn
@@ -468,6 +470,12 @@ func (tx *Tx) scan(r pebble.Reader, lo, hi []byte, reverse bool, yield func(k, v
 		tx.fail("open an iterator", err)
 		return
 	}
+	// Deferred: yield may end in a panic, an inner scan's Unwanted among them.
+	defer func() {
+		if err := it.Close(); err != nil {
+			tx.fail("read records", err)
+		}
+	}()
 	step, ok := it.Next, false
 	if reverse {
 		step, ok = it.Prev, it.Last()
@@ -475,6 +483,9 @@ func (tx *Tx) scan(r pebble.Reader, lo, hi []byte, reverse bool, yield func(k, v
 		ok = it.First()
 	}
 	for ; ok; ok = step() {
+		if tx.readOnly && tx.unwanted.Load() {
+			panic(Unwanted{})
+		}
 		value, err := it.ValueAndErr()
 		if err != nil {
 			tx.fail("read a record", err)
@@ -483,9 +494,6 @@ func (tx *Tx) scan(r pebble.Reader, lo, hi []byte, reverse bool, yield func(k, v
 		if !yield(it.Key(), value) {
 			break
 		}
-	}
-	if err := it.Close(); err != nil {
-		tx.fail("read records", err)
 	}
 }
 

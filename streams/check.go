@@ -48,6 +48,7 @@ func (s *Stream) Check() error {
 	for _, r := range []*run{&s.tail, &s.ahead, &s.head} {
 		errs = append(errs, s.checkRun(r))
 	}
+	s.checkProducers(wrong)
 	groups := s.Groups()
 	if len(groups) != int(s.groups) {
 		wrong("there are %d groups, the metadata say %d", len(groups), s.groups)

@@ -17,6 +17,7 @@ import (
 //	c group(4) consumer(4)      a consumer: its name
 //	t group(4) block(4)         when 64 consumers were last seen and active
 //	p group(4) id(16)           a page of pending entries, from that ID on
+//	u, i, q, x                  what producers have sent (idempotence.go)
 //
 // and in the key's metadata: length, last ID, first and last entry there is,
 // what was deleted, how many were ever added, payload bytes, how many groups,
@@ -68,6 +69,10 @@ const (
 	kindConsumer = 'c'
 	kindTimes    = 't'
 	kindPage     = 'p'
+	kindProducer = 'u'
+	kindProduced = 'i'
+	kindWindow   = 'q'
+	kindOverdue  = 'x'
 )
 
 const idBytes = 16
@@ -222,7 +227,7 @@ func appendUvarintID(dst []byte, id ID) []byte {
 	return binary.AppendUvarint(binary.AppendUvarint(dst, id.Ms), id.Seq)
 }
 
-const metaVersion = 1
+const metaVersion = 2
 
 // appendMeta encodes the metadata of the stream.
 func (m *meta) append(dst []byte) []byte {
@@ -237,7 +242,13 @@ func (m *meta) append(dst []byte) []byte {
 		dst = binary.AppendUvarint(dst, uint64(n))
 	}
 	dst = append(dst, m.node.mark)
-	return binary.BigEndian.AppendUint64(dst, m.node.fields)
+	dst = binary.BigEndian.AppendUint64(dst, m.node.fields)
+	dst = binary.AppendUvarint(dst, uint64(m.idem.Seconds))
+	dst = binary.AppendUvarint(dst, uint64(m.idem.MaxSize))
+	for _, n := range []uint64{m.idem.producers, m.idem.tracked, m.idem.added, m.idem.duplicates, m.idem.nextProducer} {
+		dst = binary.AppendUvarint(dst, n)
+	}
+	return dst
 }
 
 // decode is the reverse of append.
@@ -256,6 +267,10 @@ func (m *meta) decode(p []byte) error {
 	m.node.mark = r.byte()
 	if hash := r.bytes(8); r.err == nil {
 		m.node.fields = binary.BigEndian.Uint64(hash)
+	}
+	m.idem.Seconds, m.idem.MaxSize = r.number(), r.number()
+	for _, n := range []*uint64{&m.idem.producers, &m.idem.tracked, &m.idem.added, &m.idem.duplicates, &m.idem.nextProducer} {
+		*n = r.uvarint()
 	}
 	return r.end()
 }

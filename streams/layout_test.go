@@ -46,6 +46,7 @@ func TestRecordsReadBack(t *testing.T) {
 		length: 5, last: MaxID, first: ID{1, 2}, top: ID{3, 4}, added: math.MaxUint64, bytes: 77, maxDeleted: ID{9, 9},
 		deletedTo: ID{8, 8}, groups: 2, nextGroup: math.MaxUint32,
 		node: node{first: ID{2, 2}, entries: 100, live: 99, size: 4096, mark: 200, fields: 1 << 63},
+		idem: idemMeta{Idempotence: Idempotence{100, 10000}, producers: 7, tracked: 70, added: 1 << 40, duplicates: 9, nextProducer: math.MaxUint64},
 	}
 	for _, want := range []meta{m, {}} {
 		var got meta
@@ -55,7 +56,7 @@ func TestRecordsReadBack(t *testing.T) {
 		same("metadata", got, want)
 	}
 
-	g := &Group{name: "workers \x00\xff", last: ID{5, 6}, entriesRead: ReadUnknown, nextConsumer: 70}
+	g := &Group{name: "workers \x00\xff", last: ID{5, 6}, entriesRead: ReadUnknown, nextConsumer: 70, nacks: 1 << 40}
 	got := &Group{}
 	if err := got.decodeHeader(g.appendHeader(nil)); err != nil {
 		t.Error(err)
@@ -80,8 +81,12 @@ func TestRecordsReadBack(t *testing.T) {
 	pages := [][]Pending{
 		{{ID: ID{7, 7}, Time: 5, Deliveries: 1, consumer: 3}},
 		{
-			{ID: ID{7, 8}, Time: math.MaxInt64, Deliveries: math.MaxUint64, consumer: math.MaxUint32},
+			{ID: ID{7, 8}, Time: math.MaxInt64, Deliveries: math.MaxUint64, consumer: nobody - 1},
 			{ID: ID{7, 9}, Time: 0}, {ID: ID{8, 0}, Time: 1}, {ID: ID{8, math.MaxUint64}}, {ID: MaxID},
+		},
+		{
+			{ID: ID{7, 8}, Time: 1 << 40, Deliveries: 1}, {ID: ID{7, 9}, Time: placeFirst + 5, consumer: nobody}, {ID: ID{8, 0}, Time: 1<<40 + 1},
+			{ID: ID{8, 1}, Time: placeFirst, consumer: nobody}, {ID: ID{8, 2}, Time: -1, consumer: nobody},
 		},
 	}
 	for _, want := range pages {

@@ -1,7 +1,9 @@
 package streams
 
 import (
+	"cmp"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 )
@@ -15,6 +17,50 @@ type model struct {
 	nodes      int // macro nodes begun
 	inNode     int // entries that the last one ever got
 	groups     map[string]*modelGroup
+
+	idem       Idempotence
+	produced   map[string][]modelProduced // by producer
+	remembered uint64                     // messages, ever
+	repeated   uint64
+}
+
+type modelProduced struct {
+	message string
+	id      ID
+	arrived int64
+}
+
+// recall returns the entry that a message became.
+func (m *model) recall(producer, message string, now int64) (ID, bool) {
+	for _, p := range m.produced[producer] {
+		if p.message == message && p.arrived+int64(m.idem.Seconds)*1000 > now {
+			return p.id, true
+		}
+	}
+	return ID{}, false
+}
+
+func (m *model) remember(producer, message string, id ID, now int64) {
+	list := slices.DeleteFunc(m.produced[producer], func(p modelProduced) bool { return p.message == message })
+	list = append(list, modelProduced{message, id, now})
+	m.produced[producer] = list[max(0, len(list)-int(m.idem.MaxSize)):]
+	m.remembered++
+}
+
+// tracked counts producers and messages.
+func (m *model) tracked(now int64) (producers, messages uint64) {
+	for _, list := range m.produced {
+		n := uint64(0)
+		for _, p := range list {
+			if p.arrived+int64(m.idem.Seconds)*1000 > now {
+				n++
+			}
+		}
+		if messages += n; n > 0 {
+			producers++
+		}
+	}
+	return producers, messages
 }
 
 type modelEntry struct {
@@ -28,13 +74,14 @@ type modelGroup struct {
 	read      int64
 	consumers map[string]*modelConsumer
 	pending   []modelPending // by ID
+	nacks     int64
 }
 
 type modelConsumer struct{ seen, active int64 }
 
 type modelPending struct {
 	id    ID
-	owner string
+	owner string // "": nobody; time is then when it was given back, below 0
 	time  int64
 	count int64
 }
@@ -61,7 +108,136 @@ func (m *model) append(id ID, values []string, nodeMax int) {
 	m.added++
 }
 
+// refers reports whether a group refers to the entry.
+func (m *model) refers(id ID) bool {
+	for _, g := range m.groups {
+		if _, ok := g.find(id); ok || g.last.Less(id) {
+			return true
+		}
+	}
+	return false
+}
+
+// release removes what refers to the entry.
+func (m *model) release(id ID) {
+	for _, g := range m.groups {
+		if i, ok := g.find(id); ok {
+			g.pending = slices.Delete(g.pending, i, i+1)
+		}
+	}
+}
+
+// trimRefs is trim with DELREF or ACKED, when there are groups.
+func (m *model) trimRefs(t Trim) (removed int) {
+	examined := 0
+	var kept []modelEntry
+	for i := 0; i < len(m.entries); {
+		n := 1
+		if t.Approx {
+			for i+n < len(m.entries) && m.entries[i+n].node == m.entries[i].node {
+				n++
+			}
+			if t.Limit > 0 && examined+n > int(t.Limit) {
+				break
+			}
+		}
+		left := len(m.entries) - removed
+		if t.By == TrimMaxLen && (left <= int(t.MaxLen) || left-n < int(t.MaxLen)) {
+			break
+		}
+		if t.By == TrimMinID && !m.entries[i+n-1].id.Less(t.MinID) {
+			break
+		}
+		for _, e := range m.entries[i : i+n] {
+			if t.Refs == Acked && m.refers(e.id) {
+				kept = append(kept, e)
+				continue
+			}
+			removed++
+			if t.Refs == DropRefs {
+				m.release(e.id)
+			}
+		}
+		examined += n
+		i += n
+	}
+	m.entries = append(kept, m.entries[removed+len(kept):]...)
+	return removed
+}
+
+// deleteEach is XDELEX, and with g XACKDEL.
+func (m *model) deleteEach(g *modelGroup, ids []ID, mode Refs) (results []Deleted) {
+	for _, id := range ids {
+		if g != nil {
+			i, ok := g.find(id)
+			if !ok {
+				results = append(results, DeletedNot)
+				continue
+			}
+			g.pending = slices.Delete(g.pending, i, i+1)
+		}
+		if mode == DropRefs {
+			m.release(id)
+		}
+		result := DeletedDone
+		if mode == Acked && m.refers(id) {
+			result = DeletedKept
+		} else if m.delete([]ID{id}) == 0 && g == nil {
+			result = DeletedNot
+		}
+		results = append(results, result)
+	}
+	return results
+}
+
+func (m *model) nack(g *modelGroup, ids []ID, o Nack) (n int) {
+	for _, id := range ids {
+		p := modelPending{id: id}
+		if i, ok := g.find(id); ok {
+			p = g.pending[i]
+		} else if _, there := m.find(id); !there || !o.Force {
+			continue
+		}
+		switch {
+		case o.Retries >= 0:
+			p.count = o.Retries
+		case o.Mode == NackFatal:
+			p.count = math.MaxInt64
+		case o.Mode == NackSilent:
+			p.count = max(p.count-1, 0)
+		}
+		p.owner, p.time = "", math.MinInt64/2+g.nacks
+		g.nacks++
+		g.put(p)
+		n++
+	}
+	return n
+}
+
+// readDue is what CLAIM adds to XREADGROUP.
+func (m *model) readDue(g *modelGroup, name string, idleMin int64, count int, now int64) (got []string) {
+	c := g.consumer(name, now)
+	due := slices.Clone(g.pending)
+	slices.SortStableFunc(due, func(a, b modelPending) int { return cmp.Compare(a.time, b.time) })
+	for _, p := range due {
+		at, there := m.find(p.id)
+		if !there || (p.owner != "" && now-p.time < idleMin) {
+			continue
+		}
+		got = append(got, fmt.Sprint(show(p.id, m.entries[at].values), " ", now-max(p.time, 0), " ", p.count))
+		c.active = now
+		g.put(modelPending{p.id, name, now, min(p.count, math.MaxInt64-1) + 1})
+		if len(got) == count {
+			break
+		}
+	}
+	return got
+}
+
 func (m *model) trim(t Trim) int {
+	if t.Refs != KeepRefs && len(m.groups) > 0 {
+		return m.trimRefs(t)
+	}
 	before := len(m.entries)
 	excess := func(n int) bool { // may the first n go?
 		if t.By == TrimMaxLen {
@@ -140,6 +316,15 @@ func (g *modelGroup) find(id ID) (int, bool) {
 	return slices.BinarySearchFunc(g.pending, id, func(p modelPending, id ID) int { return p.id.Compare(id) })
 }
 
+func (g *modelGroup) nacked() (n int) {
+	for _, p := range g.pending {
+		if p.owner == "" {
+			n++
+		}
+	}
+	return n
+}
+
 func (g *modelGroup) put(p modelPending) {
 	if i, ok := g.find(p.id); ok {
 		g.pending[i] = p
@@ -190,7 +375,7 @@ func (m *model) readHistory(g *modelGroup, name string, after ID, count int, now
 		}
 		if at, ok := m.find(p.id); ok {
 			p.time = now
-			p.count++
+			p.count = min(p.count, math.MaxInt64-1) + 1
 			got = append(got, show(m.entries[at].id, m.entries[at].values))
 		} else {
 			got = append(got, p.id.String()+" gone")
@@ -214,7 +399,7 @@ func (m *model) claim(g *modelGroup, name string, ids []ID, o Claim, now int64) 
 			continue
 		case !there || (!pending && !o.Force):
 			continue
-		case pending && o.IdleMin > 0 && now-g.pending[i].time < o.IdleMin:
+		case pending && g.pending[i].owner != "" && o.IdleMin > 0 && now-g.pending[i].time < o.IdleMin:
 			continue
 		}
 		p := modelPending{id: id, count: 1}
@@ -233,7 +418,7 @@ func (m *model) take(g *modelGroup, p *modelPending, at int, name string, o Clai
 	if o.Retries >= 0 {
 		p.count = o.Retries
 	} else if !o.JustID {
-		p.count++
+		p.count = min(p.count, math.MaxInt64-1) + 1
 	}
 	if o.JustID {
 		return p.id.String()
@@ -259,7 +444,7 @@ func (m *model) autoClaim(g *modelGroup, name string, start ID, count int, o Cla
 			continue
 		}
 		i++
-		if o.IdleMin > 0 && now-p.time < o.IdleMin {
+		if p.owner != "" && o.IdleMin > 0 && now-p.time < o.IdleMin {
 			continue
 		}
 		got = append(got, m.take(g, p, at, name, o, now))

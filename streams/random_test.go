@@ -130,10 +130,10 @@ func (p *player) step() {
 	s := p.stream()
 	if s == nil {
 		s = Create(p.tx, modelKey)
-		p.m = &model{groups: map[string]*modelGroup{}}
+		p.m = &model{groups: map[string]*modelGroup{}, produced: map[string][]modelProduced{}}
 	}
 	p.one(s)
-	p.compare(s)
+	p.compare(p.stream())
 	if err := p.tx.Err(); err != nil {
 		p.fatal("store: %v", err)
 	}
@@ -167,6 +167,8 @@ func (p *player) one(s *Stream) {
 		p.delete(s)
 	case n < 43:
 		p.setID(s)
+	case n < 47:
+		p.produce(s)
 	case n < 50:
 		p.read(s)
 	case n < 54:
@@ -218,6 +220,54 @@ func (p *player) add(s *Stream) {
 	p.note("add %d, last %s", count, p.m.last)
 }
 
+// produce adds a message that may be there already.
+func (p *player) produce(s *Stream) {
+	if p.rnd.IntN(30) == 0 {
+		i := Idempotence{1 + p.rnd.Uint32N(3), 1 + p.rnd.Uint32N(20)}
+		p.note("idempotence %+v", i)
+		s.SetIdempotence(i)
+		if i != p.m.idem {
+			clear(p.m.produced)
+		}
+		p.m.idem = i
+		return
+	}
+	if p.rnd.IntN(3) == 0 {
+		p.now += int64(p.rnd.IntN(2000))
+		p.commit()
+		s = p.stream()
+	}
+	now := p.tx.NowMillis()
+	for range p.rnd.IntN(20) {
+		producer, message := fmt.Sprint("p", p.rnd.IntN(5)), fmt.Sprint("m", p.rnd.IntN(30))
+		if p.rnd.IntN(10) == 0 {
+			producer = fmt.Sprint("p", p.rnd.IntN(500))
+		}
+		m := ProducedAs([]byte(producer), []byte(message))
+		want, known := p.m.recall(producer, message, now)
+		id, ok := s.Recall(m)
+		p.note("produce %s %s", producer, message)
+		p.same("recall", fmt.Sprint(id, ok), fmt.Sprint(want, known))
+		if ok {
+			s.Repeated()
+			p.m.repeated++
+			continue
+		}
+		id, err := Wanted{Auto: true}.Resolve(s.LastID(), now)
+		if err != nil {
+			continue
+		}
+		values := [][]byte{[]byte("f"), []byte(message)}
+		p.m.append(id, []string{"f", message}, p.nodes.Entries)
+		s.Append(id, values, p.nodes)
+		if p.m.idem.Seconds == 0 {
+			p.m.idem = Idempotence{2, 10}
+		}
+		s.Remember(m, id, Idempotence{2, 10})
+		p.m.remember(producer, message, id, now)
+	}
+}
+
 func (p *player) trim(s *Stream) {
 	t := Trim{By: TrimMaxLen, MaxLen: uint64(p.rnd.IntN(len(p.m.entries) + 10)), Approx: p.rnd.IntN(2) == 0}
 	if p.rnd.IntN(3) == 0 {
@@ -232,6 +282,7 @@ func (p *player) trim(s *Stream) {
 			}
 		}
 	}
+	t.Refs = Refs(p.rnd.IntN(3))
 	p.note("trim %+v", t)
 	p.same("trim", s.Trim(t), p.m.trim(t))
 }
@@ -246,6 +297,12 @@ func (p *player) delete(s *Stream) {
 	}
 	if p.rnd.IntN(6) == 0 && len(p.m.entries) > 0 {
 		ids[0] = p.m.entries[len(p.m.entries)-1].id
+	}
+	if p.rnd.IntN(2) == 0 {
+		mode := Refs(p.rnd.IntN(3))
+		p.note("delete %v %d", ids, mode)
+		p.same("delete", s.DeleteEach(ids, mode), p.m.deleteEach(nil, ids, mode))
+		return
 	}
 	p.note("delete %v", ids)
 	p.same("delete", s.Delete(ids), p.m.delete(ids))
@@ -372,7 +429,30 @@ func (p *player) withGroup(s *Stream) {
 	if p.rnd.IntN(4) == 0 {
 		o.Time = now - int64(p.rnd.IntN(100))
 	}
-	switch n := p.rnd.IntN(20); {
+	switch n := p.rnd.IntN(27); {
+	case n >= 25:
+		mode := Refs(p.rnd.IntN(3))
+		p.note("ackdelete %s %v %d", name, ids, mode)
+		p.same("ackdelete", g.AckDelete(ids, mode), p.m.deleteEach(m, ids, mode))
+	case n >= 23:
+		o := Nack{Mode: NackMode(p.rnd.IntN(3)), Retries: -1, Force: p.rnd.IntN(3) == 0}
+		if p.rnd.IntN(4) == 0 {
+			o.Retries = int64(p.rnd.IntN(9))
+		}
+		p.note("nack %s %v %+v", name, ids, o)
+		p.same("nack", g.Nack(ids, o), p.m.nack(m, ids, o))
+	case n >= 20:
+		count := p.rnd.IntN(200)
+		if p.rnd.IntN(2) == 0 {
+			count = 1 + p.rnd.IntN(5)
+		}
+		p.note("readdue %s %s %d %d", name, who, o.IdleMin, count)
+		var got []string
+		g.ReadDue(g.See([]byte(who)), o.IdleMin, Batch{Count: count}, func(e Again) {
+			got = append(got, fmt.Sprint(showEntry(e.Entry), " ", e.Idle, " ", e.Deliveries))
+		})
+		p.same("readdue", got, p.m.readDue(m, who, o.IdleMin, count, now))
+		p.noneDue(g, m, o.IdleMin, count, len(got))
 	case n < 6:
 		count, noAck := p.rnd.IntN(200), p.rnd.IntN(5) == 0
 		p.note("readnew %s %s %d %v", name, who, count, noAck)
@@ -445,6 +525,22 @@ func (p *player) withGroup(s *Stream) {
 	}
 }
 
+// noneDue checks that who was given all there is learns when there may be more.
+func (p *player) noneDue(g *Group, m *modelGroup, idleMin int64, count, got int) {
+	if idleMin == 0 || got == count {
+		return
+	}
+	at, ok := g.NextDue()
+	if now := p.tx.NowMillis(); ok && at+idleMin <= now {
+		p.fatal("it is %d and something of %d would be due, idle for %d", now, at, idleMin)
+	}
+	for _, q := range m.pending {
+		if _, there := p.m.find(q.id); there && (!ok || q.time < at) {
+			p.fatal("something of %d is pending, the next due is of %d, %v", q.time, at, ok)
+		}
+	}
+}
+
 func (p *player) claimed(list []Claimed, justID bool) (got []string) {
 	for _, c := range list {
 		if justID {
@@ -465,12 +561,16 @@ func (p *player) pending(g *Group, m *modelGroup, who string) {
 	now := p.tx.NowMillis()
 	var got, want []string
 	for _, q := range m.pending {
-		if !q.id.Less(start) && !stop.Less(q.id) && (c == nil || q.owner == who) && (idle == 0 || now-q.time >= idle) && len(want) < count {
-			want = append(want, fmt.Sprint(q.id, q.owner, q.time, q.count))
+		if !q.id.Less(start) && !stop.Less(q.id) && (c == nil || q.owner == who) && (idle == 0 || q.owner == "" || now-q.time >= idle) && len(want) < count {
+			want = append(want, fmt.Sprint(q.id, q.owner, max(q.time, 0), q.count))
 		}
 	}
 	g.EachPending(start, stop, c, idle, func(q *Pending, owned *Consumer) bool {
-		got = append(got, fmt.Sprint(q.ID, owned.Name, q.Time, q.Deliveries))
+		name := ""
+		if owned != nil {
+			name = owned.Name
+		}
+		got = append(got, fmt.Sprint(q.ID, name, q.Time, q.Deliveries))
 		return len(got) < count
 	})
 	p.note("pending %s %s", start, stop)
@@ -484,6 +584,13 @@ func (p *player) compare(s *Stream) {
 	p.same("length", s.Len(), len(m.entries))
 	p.same("last, first, deleted, added", fmt.Sprint(s.LastID(), s.FirstID(), s.MaxDeletedID(), s.Added()), fmt.Sprint(m.last, m.first(), m.maxDeleted, m.added))
 	p.same("groups", s.GroupCount(), len(m.groups))
+	added, repeated := s.ProducedCounts()
+	p.same("messages", fmt.Sprint(added, repeated), fmt.Sprint(m.remembered, m.repeated))
+	if p.rnd.IntN(5) == 0 {
+		producers, messages := s.Tracked()
+		wantProducers, wantMessages := m.tracked(p.tx.NowMillis())
+		p.same("tracked", fmt.Sprint(producers, messages), fmt.Sprint(wantProducers, wantMessages))
+	}
 	if p.rnd.IntN(5) > 0 {
 		return
 	}
@@ -494,7 +601,7 @@ func (p *player) compare(s *Stream) {
 		if !known {
 			text = "?"
 		}
-		p.same("group "+g.Name(), fmt.Sprint(g.LastDelivered(), g.EntriesRead(), text, g.PendingCount()), fmt.Sprint(mg.last, mg.read, m.lag(mg), len(mg.pending)))
+		p.same("group "+g.Name(), fmt.Sprint(g.LastDelivered(), g.EntriesRead(), text, g.PendingCount(), g.NackedCount()), fmt.Sprint(mg.last, mg.read, m.lag(mg), len(mg.pending), mg.nacked()))
 		lowest, highest := g.PendingEnds()
 		if n := len(mg.pending); n > 0 {
 			p.same("ends", fmt.Sprint(lowest, highest), fmt.Sprint(mg.pending[0].id, mg.pending[n-1].id))

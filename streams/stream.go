@@ -29,6 +29,8 @@ type Stream struct {
 	byName map[string]*Group // nil: not loaded
 	dirty  []*Group          // those with something to write
 	record []byte            // scratch
+
+	producers producers
 }
 
 // meta is what the stream has in its key's metadata.
@@ -49,6 +51,7 @@ type meta struct {
 	groups    uint32
 	nextGroup uint32
 	node      node
+	idem      idemMeta
 }
 
 // Open returns the stream at key, nil if there is none.
@@ -236,6 +239,7 @@ func (s *Stream) Flush(tx *storage.Tx, o *storage.Object) {
 		s.dirty[i] = nil
 	}
 	s.dirty = s.dirty[:0]
+	s.flushProducers()
 }
 
 // AppendMeta appends the metadata.
@@ -243,7 +247,7 @@ func (s *Stream) AppendMeta(dst []byte) []byte { return s.meta.append(dst) }
 
 // MemoryBytes tells what the stream holds in memory.
 func (s *Stream) MemoryBytes() int {
-	n := 1<<10 + cap(s.record) + s.tail.bytes + s.ahead.bytes + s.head.bytes
+	n := 1<<10 + len(s.producers.byName)*producerBytes + cap(s.record) + s.tail.bytes + s.ahead.bytes + s.head.bytes
 	for _, g := range s.byName {
 		n += g.memoryBytes()
 	}

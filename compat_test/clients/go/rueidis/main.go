@@ -213,17 +213,25 @@ func restart(c rueidis.Client) {
 		check.OK(c.Do(ctx, c.B().Xadd().Key("kept-stream").Id("1-0").FieldValue().FieldValue("item", "lamp").Build()).Error())
 		check.Equal(read(c, "kept-stream", "team", "alice", 1), []string{"1-0 lamp"})
 		check.Restart()
-		check.Eventually("the broker answers", func() bool { return c.Do(ctx, c.B().Ping().Build()).Error() == nil })
-		check.Eventually("the pool has no broken connection", func() bool { // a blocking command is not tried twice
-			return c.Do(ctx, c.B().Brpop().Key("none").Timeout(0.01).Build()).NonRedisError() == nil
-		})
-		check.Equal(check.Must(c.Do(ctx, c.B().Brpop().Key("kept").Timeout(1).Build()).AsStrSlice()), []string{"kept", "a"})
+		popped := again(c, c.B().Brpop().Key("kept").Timeout(1).Build())
+		check.Equal(check.Must(popped.AsStrSlice()), []string{"kept", "a"})
 		check.Equal(pending(c, "kept-stream", "team"), int64(1))
-		check.Equal(integer(c, c.B().Xack().Key("kept-stream").Group("team").Id("1-0").Build()), int64(1))
+		check.Equal(check.Must(again(c, c.B().Xack().Key("kept-stream").Group("team").Id("1-0").Build()).ToInt64()), int64(1))
 	})
 	check.Do("restart-subscription", func() {
 		awaitListeners(c, "after", 1)
-		check.Equal(integer(c, c.B().Publish().Channel("after").Message("hello").Build()), int64(1))
+		check.Equal(check.Must(again(c, c.B().Publish().Channel("after").Message("hello").Build()).ToInt64()), int64(1))
 		check.Equal(check.Next(heard).Message, "hello")
 	})
+}
+
+// again repeats a command while its connection is a broken one: rueidis has several, and does that itself only for
+// commands that read.
+func again(c rueidis.Client, cmd rueidis.Completed) (result rueidis.RedisResult) {
+	cmd = cmd.Pin()
+	check.Eventually("a connection", func() bool {
+		result = c.Do(ctx, cmd)
+		return result.NonRedisError() == nil
+	})
+	return result
 }
