@@ -139,7 +139,7 @@ func (s *simulation) id() string {
 
 func (s *simulation) command() []string {
 	w := func(format string, args ...any) []string { return strings.Fields(fmt.Sprintf(format, args...)) }
-	switch s.rng.IntN(46) {
+	switch s.rng.IntN(56) {
 	case 0, 1, 2, 3:
 		return w("%s %s %s %s", s.pick("LPUSH", "RPUSH"), s.list(), s.element(), s.element())
 	case 4, 5:
@@ -203,6 +203,20 @@ func (s *simulation) command() []string {
 			return w("%s", s.pick("SWAPDB 0 1", "FLUSHDB", "FLUSHALL"))
 		}
 		return w("PERSIST %s", s.key())
+	case 45, 46:
+		return w("XADD %s %s %s * f %s", s.stream(), s.pick("IDMP p m1", "IDMP p m2", "IDMP q m1", "IDMP q m2", "IDMPAUTO p", "IDMPAUTO q"), s.pick("", "", "MAXLEN ~ 5", "MAXLEN 5 ACKED"), s.number(4))
+	case 47:
+		return w("XCFGSET %s %s %d", s.stream(), s.pick("IDMP-DURATION", "IDMP-MAXSIZE"), 1+s.rng.IntN(4))
+	case 48, 49:
+		return w("XNACK %s %s %s IDS 2 %s %s %s", s.stream(), s.group(), s.pick("SILENT", "FAIL", "FATAL"), s.id(), s.id(), s.pick("", "", "FORCE", "RETRYCOUNT 3"))
+	case 50, 51, 52:
+		return w("XREADGROUP GROUP %s %s COUNT %d CLAIM %s %s STREAMS %s >", s.group(), s.consumer(), 1+s.rng.IntN(4), s.number(400), s.pick("", "", "NOACK", "BLOCK 500", "MAXCOUNT 9"), s.stream())
+	case 53:
+		return w("XDELEX %s %s IDS 2 %s %s", s.stream(), s.pick("KEEPREF", "DELREF", "ACKED"), s.id(), s.id())
+	case 54:
+		return w("XACKDEL %s %s %s IDS 2 %s %s", s.stream(), s.group(), s.pick("KEEPREF", "DELREF", "ACKED"), s.id(), s.id())
+	case 55:
+		return w("XTRIM %s MAXLEN %s %s %s", s.stream(), s.pick("=", "~"), s.number(15), s.pick("KEEPREF", "DELREF", "ACKED"))
 	default:
 		return w("%s %s", s.pick("LLEN", "XLEN", "TYPE", "TTL"), s.key())
 	}
@@ -231,13 +245,22 @@ func dump(s *stage) string {
 			}
 			ask("XRANGE", key, "-", "+")
 			ask("XINFO", "STREAM", key)
+			// Some things show only in what they do, so they are done to a copy: who
+			// is to be added only once, who was given back in which order.
+			s.do("dumper", "COPY", key, "copy")
+			for _, message := range []string{"m1", "m2"} {
+				ask("XADD", "copy", "IDMP", "p", message, "*", "f", "v")
+				ask("XADD", "copy", "IDMP", "q", message, "*", "f", "v")
+			}
 			for _, group := range groupNames(ask("XINFO", "GROUPS", key)) {
+				ask("XREADGROUP", "GROUP", group, "dumper", "CLAIM", "1000000000", "STREAMS", "copy", ">")
 				ask("XPENDING", key, group)
 				ask("XPENDING", key, group, "-", "+", "1000")
 				for _, consumer := range groupNames(s.do("dumper", "XINFO", "CONSUMERS", key, group)) {
 					ask("XPENDING", key, group, "-", "+", "1000", consumer)
 				}
 			}
+			s.do("dumper", "DEL", "copy")
 		}
 	}
 	s.broker.Disconnect(s.client("dumper").session)

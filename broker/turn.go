@@ -435,6 +435,7 @@ func (b *Broker) runQueued(c *commands.Ctx, queue []commands.Queued) error {
 			Session: c.Session, Server: b.server, InExec: true,
 		}
 		b.call(&inner)
+		b.notify(c.Tx.TakeEvents()) // before what the next one publishes
 	}
 	c.Tx.NoTouch = false
 	return nil

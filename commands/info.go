@@ -1,6 +1,7 @@
 package commands
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math"
@@ -120,7 +121,7 @@ func infoServer(r *report) {
 	r.put("go_version", runtime.Version())
 	r.put("process_id", os.Getpid())
 	r.put("run_id", srv.runID())
-	r.put("tcp_port", srv.Config.Port)
+	r.put("tcp_port", cmp.Or(srv.Config.Port, srv.Config.TLSPort))
 	r.put("server_time_usec", now.UnixMicro())
 	r.put("uptime_in_seconds", up)
 	r.put("uptime_in_days", up/(24*60*60))

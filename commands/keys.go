@@ -192,9 +192,25 @@ func matching(c *Ctx, pattern string, yield func(key []byte)) {
 	})
 }
 
+// parseCursor reads a cursor as strtoul does: it may have a sign, and nothing is 0.
+func parseCursor(p []byte) (cursor uint64, ok bool) {
+	digits, negative := p, false
+	if len(p) > 0 && (p[0] == '-' || p[0] == '+') {
+		digits, negative = p[1:], p[0] == '-'
+	}
+	if len(p) == 0 {
+		return 0, true
+	}
+	cursor, err := strconv.ParseUint(string(digits), 10, 64)
+	if negative {
+		cursor = -cursor
+	}
+	return cursor, err == nil
+}
+
 func scan(c *Ctx) error {
-	cursor, err := strconv.ParseUint(string(c.Args.Next()), 10, 64)
-	if err != nil {
+	cursor, ok := parseCursor(c.Args.Next())
+	if !ok {
 		return ErrCursor
 	}
 	pattern, count, only := "", int64(10), ""

@@ -88,7 +88,7 @@ var matrix = []matrixClient{
 func goClient(name, program string, args ...string) matrixClient {
 	return matrixClient{
 		name: name, install: "Go proxy", dir: "go",
-		probe: []string{"go", "list", "-deps", "./" + program},
+		probe: []string{"go", "list", "-deps", "-f", "{{/* errors only */}}", "./" + program},
 		build: []string{"go", "build", "-o", "@", "./" + program},
 		run:   []string{"@"}, args: args,
 	}
@@ -150,9 +150,9 @@ func (c matrixClient) mustBeInstalled(t *testing.T) {
 		return
 	}
 	if os.Getenv("COMPAT_REQUIRE") == "1" {
-		t.Fatalf("not installed: %v\n%s", err, out)
+		t.Fatalf("%s is not installed (%s): %v\n%s", c.name, c.install, err, out)
 	}
-	t.Skipf("not installed (%s): %v; make deps installs it", c.install, err)
+	t.Skipf("%s is not installed (%s); make deps does it", c.name, c.install)
 }
 
 // play runs the program and answers its calls for a restart.

@@ -38,8 +38,7 @@ type actor struct {
 	name    string
 	waits   []string   // the command it is blocked in
 	queue   [][]string // since MULTI
-	inMulti bool
-	listens bool // has subscribed once: anybody may cause it to be sent something
+	listens bool       // has subscribed once: anybody may cause it to be sent something
 	gone    bool
 }
 
@@ -216,7 +215,7 @@ func (d *duel) anybody() bool {
 	return false
 }
 
-const grace = time.Second // for what one server has sent and the other has not
+const grace = 300 * time.Millisecond // for what one server has sent and the other has not
 
 // settle waits until the servers have sent out all they owe, and compares it.
 func (d *duel) settle(a *actor, run []move, frames [2][]frame, script *transcript) (*disagreement, error) {
@@ -296,7 +295,11 @@ func (d *duel) compareRun(a *actor, run []move, frames [2][]frame) *disagreement
 	if name := strings.ToUpper(run[0].args[0]); subscriptions[name] && strings.Contains(name, "UNSUB") && len(run[0].args) == 1 {
 		order = sortedNames
 	}
-	return comparePushes(a, run[0].args, order(frames[0]), order(frames[1]))
+	if bad := comparePushes(a, order(frames[0]), order(frames[1])); bad != nil {
+		bad.at = len(run) - 1
+		return bad
+	}
+	return nil
 }
 
 // sortMatches puts what a client is sent because of several patterns into the order of the patterns: servers have
@@ -337,7 +340,7 @@ func sortedNames(frames []frame) []frame {
 }
 
 // comparePushes compares what was sent without being asked for; replies only by where they stand.
-func comparePushes(a *actor, args []string, redis, cairn []frame) *disagreement {
+func comparePushes(a *actor, redis, cairn []frame) *disagreement {
 	redis, cairn = sortMatches(redis), sortMatches(cairn)
 	for i := range max(len(redis), len(cairn)) {
 		if i < len(redis) && i < len(cairn) && (isPush(redis[i]) == isPush(cairn[i])) {
@@ -345,7 +348,7 @@ func comparePushes(a *actor, args []string, redis, cairn []frame) *disagreement 
 				continue
 			}
 		}
-		return &disagreement{client: a.name, args: args, redis: show(redis, i), cairn: show(cairn, i)}
+		return &disagreement{client: a.name, redis: show(redis, i), cairn: show(cairn, i)}
 	}
 	return nil
 }
@@ -360,7 +363,7 @@ func (d *duel) compareOther(a *actor, frames [2][]frame) *disagreement {
 		}
 		return &disagreement{client: a.name, args: a.waits, redis: show(redis, i), cairn: show(cairn, i)}
 	}
-	return comparePushes(a, nil, pushes(frames[0]), pushes(frames[1]))
+	return comparePushes(a, pushes(frames[0]), pushes(frames[1]))
 }
 
 // calls are the commands that a reply is about: of EXEC those that were queued.

@@ -4,7 +4,11 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
+
+// shrinkPatience bounds what is spent on one disagreement: what is missing costs grace in each play.
+const shrinkPatience = time.Minute
 
 // report shrinks a disagreement and tells it.
 func (d *duel) report(protocol int, moves []move, bad *disagreement) string {
@@ -12,14 +16,15 @@ func (d *duel) report(protocol int, moves []move, bad *disagreement) string {
 	defer func() { d.tally = known }() // replays do not count
 	d.tally = tally{}
 	moves = moves[:min(bad.at+1, len(moves))]
-	left := shrink(moves, func(some []move) bool {
+	deadline := time.Now().Add(shrinkPatience)
+	fails := func(some []move) bool {
+		if time.Now().After(deadline) {
+			return false
+		}
 		again, _ := d.play(protocol, some, nil)
 		return again != nil && again.kind() == bad.kind()
-	})
-	left = shortenArgs(left, func(some []move) bool {
-		again, _ := d.play(protocol, some, nil)
-		return again != nil && again.kind() == bad.kind()
-	})
+	}
+	left := shortenArgs(shrink(moves, fails), fails)
 	script := &transcript{}
 	again, _ := d.play(protocol, left, script)
 	if again == nil {

@@ -88,6 +88,8 @@ func TestGet(t *testing.T) {
 		{"nosuch*", nil},
 		{"client-output-buffer-limit", []Pair{{"client-output-buffer-limit", "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60"}}},
 		{"save", []Pair{{"save", ""}}},
+		{"tls-protocols", []Pair{{"tls-protocols", ""}}},
+		{"tls-auth-clients", []Pair{{"tls-auth-clients", "yes"}}},
 	} {
 		if got := c.Get(tc.pattern); !reflect.DeepEqual(got, tc.want) {
 			t.Errorf("Get(%q) = %v, want %v", tc.pattern, got, tc.want)
@@ -125,6 +127,33 @@ func TestSetErrors(t *testing.T) {
 		if err == nil || err.Error() != tc.want {
 			t.Errorf("%s %q: got %v, want %s", tc.name, tc.value, err, tc.want)
 		}
+	}
+}
+
+// Who prepares may refuse, and acts only when everything is changed.
+func TestOnPrepare(t *testing.T) {
+	c := New()
+	var told []string
+	var refuse error
+	c.OnPrepare(func(next *Config, names []string) (func(), error) {
+		if next == c || next.TLSCertFile != "new" || c.TLSCertFile != "" {
+			t.Errorf("prepares %q, in force %q", next.TLSCertFile, c.TLSCertFile)
+		}
+		told = append(told, names...)
+		return func() { told = append(told, "now "+c.TLSCertFile) }, refuse
+	})
+	c.OnChange(func(name string) { told = append(told, "changed "+name) })
+	refuse = &SetError{Name: "tls-cert-file", Kind: BadValue, Reason: "cannot read it"}
+	pairs := []Pair{{"timeout", "5"}, {"TLS-cert-file", "new"}}
+	if err := c.Set(pairs); !errors.Is(err, refuse) || c.Timeout != 0 || c.TLSCertFile != "" {
+		t.Error(err, c.Timeout, c.TLSCertFile)
+	}
+	refuse, told = nil, nil
+	if err := c.Set(pairs); err != nil {
+		t.Error(err)
+	}
+	if want := []string{"timeout", "tls-cert-file", "now new", "changed timeout", "changed tls-cert-file"}; !reflect.DeepEqual(told, want) {
+		t.Errorf("told %q, want %q", told, want)
 	}
 }
 
@@ -210,6 +239,11 @@ func TestLoadErrors(t *testing.T) {
 		{"-x", `"-x" is not an option: they are written --name value (cairn --help shows them)`},
 		{"/nonexistent.conf", "cannot read the configuration: open /nonexistent.conf: no such file or directory"},
 		{"--port 0", ""},
+		{"--port 7000 --tls-port 7000", "port and tls-port are both 7000: give them different numbers, or --port 0 for TLS only"},
+		{"--tls-protocols TLSv1.3 tlsv1.1", "--tls-protocols: tlsv1.1 is not safe any more: cairn speaks only TLSv1.2 and TLSv1.3"},
+		{"--tls-protocols TLSv1.4", `--tls-protocols: "TLSv1.4" is no version of TLS: write TLSv1.2 or TLSv1.3`},
+		{"--tls-auth-clients maybe", "--tls-auth-clients: argument(s) must be one of the following: no, yes, optional"},
+		{"--tls-ciphers DEFAULT", "--tls-ciphers: unknown directive (cairn --help shows what there is)"},
 	} {
 		err := New().Load(strings.Fields(tc.args))
 		if err == nil || (tc.want != "" && err.Error() != tc.want) {

@@ -24,7 +24,7 @@ const patience = 20 * time.Second
 type instance struct {
 	*Server
 	addr net.Addr
-	tls  *tls.Config // of clients; nil: they use none
+	tls  *tls.Config     // of clients; nil: they use none
 	log  strings.Builder // to be read when the server has ended
 	done chan struct{}
 	err  error // of Run
@@ -456,6 +456,18 @@ func TestMaxClients(t *testing.T) {
 }
 
 func TestProtectedMode(t *testing.T) {
+	onEveryPath(t, func(t *testing.T, path path) {
+		i := start(t, setup{path: path, listener: listenBeyondLoopback(t)})
+		c := i.dial(t)
+		if got := c.reply(); !strings.HasPrefix(got, "-DENIED cairn is running in protected mode") {
+			t.Error(got)
+		}
+		c.closedBy()
+	})
+}
+
+func listenBeyondLoopback(t *testing.T) net.Listener {
+	t.Helper()
 	addresses, err := net.InterfaceAddrs()
 	if err != nil {
 		t.Fatal(err)
@@ -465,19 +477,12 @@ func TestProtectedMode(t *testing.T) {
 		if !ok || ip.IP.IsLoopback() || ip.IP.To4() == nil {
 			continue
 		}
-		l, err := net.Listen("tcp", net.JoinHostPort(ip.IP.String(), "0"))
-		if err != nil {
-			continue
+		if l, err := net.Listen("tcp", net.JoinHostPort(ip.IP.String(), "0")); err == nil {
+			return l
 		}
-		i := start(t, setup{listener: l})
-		c := i.dial(t)
-		if got := c.reply(); !strings.HasPrefix(got, "-DENIED cairn is running in protected mode") {
-			t.Error(got)
-		}
-		c.closedBy()
-		return
 	}
 	t.Skip("this machine has no address beyond loopback")
+	return nil
 }
 
 func TestQueryBufferLimit(t *testing.T) {
@@ -551,7 +556,13 @@ func TestSlowReaderIsSlowedDown(t *testing.T) {
 }
 
 func TestIdleTimeout(t *testing.T) {
-	i := start(t, setup{options: []string{"--timeout", "1"}})
+	for _, path := range []path{epollPath, tlsPath} {
+		t.Run(string(path), func(t *testing.T) { testIdleTimeout(t, path) })
+	}
+}
+
+func testIdleTimeout(t *testing.T, path path) {
+	i := start(t, setup{path: path, options: []string{"--timeout", "1"}})
 	idle, waiting, subscribed := i.dial(t), i.dial(t), i.dial(t)
 	idle.do("PING", "+PONG")
 	waiting.send("BLPOP q 0\r\n")

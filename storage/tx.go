@@ -349,6 +349,13 @@ func (tx *Tx) MarkReady(o *Object) {
 // change.
 func (tx *Tx) Touched() []KeyRef { return tx.touched }
 
+// TakeEvents returns the events that the unit has reported since the last call.
+// What it has returned is not in the unit's report.
+func (tx *Tx) TakeEvents() (events []Event) {
+	events, tx.events = tx.events, tx.events[len(tx.events):]
+	return events
+}
+
 // Unit ends a unit: it returns what the unit has reported since the last call.
 // The slices are reused by the next unit.
 func (tx *Tx) Unit() (report Report) {
