@@ -137,13 +137,18 @@ func addItems(a, b int64) int64 {
 // twice.
 func (r *readArgs) writeLong(c *Ctx, sources []source) error {
 	counts := make([]uint64, len(sources))
-	bytes := len("*1\r\n")
 	entries, n := uint64(0), 0
+	bytes := 0 // as readReply.room counts them: a length that comes later, later
+	if len(r.keys) == 1 {
+		bytes = len("*1\r\n")
+	}
 	for i, from := range sources {
 		if r.maxSize > 0 && entries > 0 && bytes >= r.maxSize {
 			break
 		}
-		bytes += bulkBytes(len(from.key)) + 2*len("*1\r\n")
+		if bytes += bulkBytes(len(from.key)); c.Out.Proto != 3 {
+			bytes += len("*2\r\n")
+		}
 		count := uint64(r.countOr(math.MaxInt))
 		if r.maxCount > 0 {
 			count = min(count, uint64(r.maxCount)-entries)
@@ -156,6 +161,7 @@ func (r *readArgs) writeLong(c *Ctx, sources []source) error {
 		if counts[i] = count; count > 0 {
 			n++
 			entries += count
+			bytes += len("*\r\n") + len(strconv.FormatUint(count, 10))
 		}
 	}
 	startReadReply(c.Out, n)

@@ -141,6 +141,24 @@ func TestXReadGroupWaits(t *testing.T) {
 	}
 	s.want("XREADGROUP GROUP g c BLOCK 0 STREAMS s 0", "*1 *2 $1 s *0")
 
+	// With CLAIM also for the time.
+	s.now = 10_000
+	s.commit()
+	for line, again := range map[string]int64{
+		"XREADGROUP GROUP g c BLOCK 0 CLAIM 500 STREAMS s >":                 s.now + 500,
+		"XREADGROUP GROUP g c BLOCK 0 CLAIM 0 STREAMS s >":                   s.now + 10,
+		"XREADGROUP GROUP g c BLOCK 0 CLAIM 9223372036854775807 STREAMS s >": 0,
+		"XREADGROUP GROUP g c BLOCK 0 STREAMS s >":                           0,
+	} {
+		s.want(line, "")
+		if at := s.wait.Again; (again == 0) != at.IsZero() || (again != 0 && at.UnixMilli() != again) {
+			t.Errorf("%s: runs again at %v, want %d", line, at, again)
+		}
+		if (s.wait.Class == "g") != !strings.Contains(line, "CLAIM") {
+			t.Errorf("%s: waits with the class %q", line, s.wait.Class)
+		}
+	}
+
 	// Who had to wait does not get everything at once.
 	s.do("XREADGROUP GROUP g c BLOCK 0 STREAMS s >")
 	for i := 1; i <= unblockedCount+1; i++ {
@@ -166,23 +184,29 @@ func TestStreamReadsLeaveTheLoop(t *testing.T) {
 	s.do("XREADGROUP GROUP g c STREAMS s >")
 	s.commit()
 	for line, leaves := range map[string]bool{
-		"XRANGE s - +":                        true,
-		"XREVRANGE s + - COUNT 5000":          true,
-		"XRANGE s - + COUNT 100":              false,
-		"XRANGE s 5900 +":                     false,
-		"XRANGE s 100 5900":                   true,
-		"XREAD STREAMS s 0":                   true,
-		"XREAD STREAMS s 5990":                false,
-		"XREAD COUNT 10 STREAMS s 0":          false,
-		"XREAD COUNT 5000 STREAMS s s 0 5999": true,
-		"XPENDING s g":                        false,
-		"XPENDING s g - + 10":                 false,
-		"XPENDING s g - + 5000":               true,
-		"XPENDING s g - + 5000 c":             true,
-		"XINFO STREAM s":                      false,
-		"XINFO STREAM s FULL":                 false,
-		"XINFO STREAM s FULL COUNT 0":         true,
-		"XINFO STREAM s FULL COUNT 1000":      true,
+		"XRANGE s - +":                                                 true,
+		"XREVRANGE s + - COUNT 5000":                                   true,
+		"XRANGE s - + COUNT 100":                                       false,
+		"XRANGE s 5900 +":                                              false,
+		"XRANGE s 100 5900":                                            true,
+		"XREAD STREAMS s 0":                                            true,
+		"XREAD STREAMS s 5990":                                         false,
+		"XREAD COUNT 10 STREAMS s 0":                                   false,
+		"XREAD COUNT 5000 STREAMS s s 0 5999":                          true,
+		"XREAD MAXCOUNT 5000 STREAMS s s 0 9":                          true,
+		"XREAD MAXCOUNT 999 STREAMS s s 0 0":                           false,
+		"XREAD MAXSIZE 1000 STREAMS s s 0 0":                           false,
+		"XREAD MAXSIZE 77777 STREAMS s 0":                              true,
+		"XREAD MAXSIZE 88888 COUNT 2200 STREAMS s none s s 0 0 1 1000": true,
+		"XREAD MAXSIZE 999999 MAXCOUNT 7000 STREAMS s s 0 0":           true,
+		"XPENDING s g":                                                 false,
+		"XPENDING s g - + 10":                                          false,
+		"XPENDING s g - + 5000":                                        true,
+		"XPENDING s g - + 5000 c":                                      true,
+		"XINFO STREAM s":                                               false,
+		"XINFO STREAM s FULL":                                          false,
+		"XINFO STREAM s FULL COUNT 0":                                  true,
+		"XINFO STREAM s FULL COUNT 1000":                               true,
 	} {
 		inline := s.call(argvOf(line), Ctx{})
 		if s.detached {

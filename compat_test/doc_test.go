@@ -4,6 +4,7 @@
 //     TestOracleCairn plays them against cairn, TestOracleRedis against redis-server where that is installed,
 //     and `go test ./compat_test -run Oracle -record` writes its replies into the scripts anew.
 //   - goredis_*_test.go drives the daemon with go-redis, rediscli_test.go with redis-cli in a terminal.
+//   - tls_test.go does so over TLS, with certificates that it makes.
 //   - kill_test.go ends the daemon with SIGKILL under load and counts what survived.
 //
 // The daemon is built once, as a binary, with -race when the tests are. Two variables put another server in its place,

@@ -255,11 +255,14 @@ func TestTLSRedisCLI(t *testing.T) {
 	}
 	wantText(t, "TLS 1.2", tlsCLI("", "--tls-ciphers", "ECDHE-ECDSA-AES128-GCM-SHA256", "ping"), "PONG\n")
 
-	for what, args := range map[string][]string{
-		"without a certificate":         {"-p", secure.port(), "--tls", "--cacert", a.path("ca.crt")},
-		"without TLS":                   {"-p", secure.port()},
-		"with TLS on the ordinary port": append([]string{"-p", plain.port()}, with...),
-	} {
+	refused := map[string][]string{
+		"without a certificate": {"-p", secure.port(), "--tls", "--cacert", a.path("ca.crt")},
+		"without TLS":           {"-p", secure.port()},
+	}
+	if os.Getenv("CAIRN_COMMAND") == "" { // Redis waits for the end of the line
+		refused["with TLS on the ordinary port"] = append([]string{"-p", plain.port()}, with...)
+	}
+	for what, args := range refused {
 		out, err := exec.CommandContext(t.Context(), redisCLI(t), append(args, "ping")...).CombinedOutput()
 		if err == nil || strings.Contains(string(out), "PONG") {
 			t.Errorf("let in %s: %s", what, out)

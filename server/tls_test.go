@@ -170,6 +170,20 @@ func TestHandshakeTakesTooLong(t *testing.T) {
 	}
 }
 
+// Somebody who does not complete the handshake does not hold up the end.
+func TestEndDuringHandshake(t *testing.T) {
+	i := start(t, setup{path: tlsPath, options: []string{"--shutdown-timeout", "60"}})
+	silent := i.dialPlain(t)
+	i.dial(t).until("INFO clients", "connected_clients:2")
+	began := time.Now()
+	i.Stop("Received a signal")
+	silent.closedBy()
+	i.wait(t)
+	if took := time.Since(began); took > handshakeTimeMax/2 {
+		t.Errorf("took %v", took)
+	}
+}
+
 // serial tells certificates apart.
 func (i *instance) serial(t *testing.T, settings *tls.Config) string {
 	t.Helper()

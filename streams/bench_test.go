@@ -200,6 +200,20 @@ func BenchmarkPendingMillion(b *testing.B) {
 			n.turn(1)
 		}
 	})
+	b.Run("redeliver-1", func(b *testing.B) {
+		for b.Loop() {
+			g := n.open("s").Group([]byte("g"))
+			g.ReadDue(g.See([]byte("c2")), 0, Batch{Count: 1}, func(Again) {})
+			n.turn(50)
+		}
+	})
+	b.Run("redeliver-nothing", func(b *testing.B) {
+		for b.Loop() {
+			g := n.open("s").Group([]byte("g"))
+			g.ReadDue(g.See([]byte("c2")), 1<<40, Batch{Count: 1}, func(Again) {})
+			n.turn(50)
+		}
+	})
 	b.Run("open", func(b *testing.B) {
 		for b.Loop() {
 			tx, release := n.store.Snapshot(time.UnixMilli(9))
@@ -211,4 +225,24 @@ func BenchmarkPendingMillion(b *testing.B) {
 			release()
 		}
 	})
+}
+
+// BenchmarkAddOnce: XADD of messages that producers name, all of them new; the
+// windows are full.
+func BenchmarkAddOnce(b *testing.B) {
+	for _, c := range []struct{ producers, perTurn int }{{1, 1}, {1, 50}, {1000, 50}} {
+		b.Run(fmt.Sprintf("producers=%d/per-turn=%d", c.producers, c.perTurn), func(b *testing.B) {
+			n := newBench(b)
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				s := n.open("s")
+				m := ProducedAs(fmt.Append(nil, "producer-", i%c.producers), fmt.Append(nil, "message-", i))
+				if _, ok := s.Recall(m); ok {
+					b.Fatal("there already")
+				}
+				s.Remember(m, n.add(s), Idempotence{100, 100})
+				n.turn(c.perTurn)
+			}
+		})
+	}
 }

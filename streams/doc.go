@@ -7,6 +7,7 @@
 // to know; the reply is written in commands.
 //
 // Start at layout.go (what is on disk), then stream.go and run.go (entries),
-// group.go and page.go (consumer groups and their pending entries). The model
-// test says what all of it has to amount to.
+// group.go and page.go (consumer groups and their pending entries), due.go (which
+// of those are delivered again), idempotence.go (messages that are added once).
+// The model test says what all of it has to amount to.
 package streams

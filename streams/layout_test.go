@@ -123,6 +123,8 @@ func TestGarbageIsRefused(t *testing.T) {
 	entry := appendEntry(nil, ID{5, 0}, 1, 9, [][]byte{[]byte("field"), []byte("value")})
 	page := packPage(ID{5, 0}, []Pending{{ID: ID{5, 1}, Time: 1 << 40, Deliveries: 1}, {ID: ID{6, 0}}})
 	full := (&meta{length: 1 << 40, node: node{fields: 5}}).append(nil)
+	from := (&producer{number: 5, head: 3, next: 300, count: 200, newest: 1 << 40, due: 1 << 41}).append(nil)
+	sent := (&produced{300, 1 << 40, ID{5, 1}}).append(nil)
 	for name, c := range map[string]struct {
 		record []byte
 		decode func([]byte) error
@@ -130,6 +132,8 @@ func TestGarbageIsRefused(t *testing.T) {
 		"entry":    {entry, func(p []byte) error { _, err := decodeEntry(ID{5, 0}, p); return err }},
 		"page":     {page, func(p []byte) error { _, err := decodePage(ID{5, 0}, p, nil); return err }},
 		"metadata": {full, func(p []byte) error { return new(meta).decode(p) }},
+		"producer": {from, func(p []byte) error { return new(producer).decode(p) }},
+		"message":  {sent, func(p []byte) error { return new(produced).decode(p) }},
 	} {
 		if err := c.decode(c.record); err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -178,6 +182,10 @@ func FuzzDecode(f *testing.F) {
 			}
 		}
 		_ = new(meta).decode(p)
+		_ = new(producer).decode(p)
+		_ = new(produced).decode(p)
+		_ = new(window).decode(p)
+		_ = new(overdue).decode(p)
 		_ = new(Group).decodeHeader(p)
 		_ = new(Consumer).decodeRecord(p)
 		_ = decodeTimes(p, func(uint32, int64, int64) {})
