@@ -42,6 +42,9 @@ func run(started time.Time, args []string) error {
 	case err != nil:
 		return err
 	}
+	// From here on: whoever has started cairn may ask it to end at any time.
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	log, err := openLog(c)
 	if err != nil {
 		return err
@@ -54,7 +57,7 @@ func run(started time.Time, args []string) error {
 	if err != nil {
 		return errors.Join(err, store.Close())
 	}
-	go endOnSignal(s, log)
+	go endOnSignal(signals, s, log)
 	if err := s.Run(); err != nil {
 		log.Warningf("Nothing more is acknowledged, cairn ends: %v", err)
 		return err
@@ -65,9 +68,7 @@ func run(started time.Time, args []string) error {
 
 // endOnSignal ends the server in good order on the first signal and at once on
 // the second.
-func endOnSignal(s *server.Server, log *server.Log) {
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+func endOnSignal(signals <-chan os.Signal, s *server.Server, log *server.Log) {
 	s.Stop("Received " + (<-signals).String())
 	<-signals
 	log.Warningf("Received a second signal: not waiting any longer")
