@@ -108,8 +108,19 @@ type producer struct {
 type producers struct {
 	byName map[string]*producer
 	dirty  []*producer
-	// wake is a time before which no record x is due.
-	wake int64
+	// first is where the records x begin: those before it, of which there may be
+	// many, were deleted of late, and are not to be walked over each time.
+	first overdueAt
+}
+
+// overdueAt is the key of a record x.
+type overdueAt struct {
+	due      int64
+	producer uint64
+}
+
+func (a overdueAt) less(b overdueAt) bool {
+	return a.due < b.due || (a.due == b.due && a.producer < b.producer)
 }
 
 const (
@@ -262,8 +273,11 @@ func (s *Stream) addProducer(name string, now int64) *producer {
 func (s *Stream) lookAt(p *producer, due int64) {
 	p.due = due
 	s.record = overdue{p.name}.append(s.record[:0])
-	s.tx.Put(s.o, overdueKey(due, p.number), s.record)
-	s.producers.wake = min(s.producers.wake, due)
+	at := overdueAt{due, p.number}
+	s.tx.Put(s.o, at.key(), s.record)
+	if at.less(s.producers.first) {
+		s.producers.first = at
+	}
 	s.movedProducer(p)
 }
 
@@ -310,15 +324,14 @@ func (s *Stream) forgetOne(p *producer, message string) {
 
 // forgetOverdue forgets some messages that are over, of producers that are due.
 func (s *Stream) forgetOverdue(now int64) {
-	if now < s.producers.wake {
+	if now < s.producers.first.due {
 		return
 	}
 	var due []string
-	wake := int64(math.MaxInt64)
-	for sub, record := range s.tx.Scan(s.o, []byte{kindOverdue}, []byte{kindOverdue + 1}, false) {
-		at := overdueTime(sub)
-		if at > now || len(due) == overdueProducersMax {
-			wake = at
+	first := overdueAt{due: math.MaxInt64}
+	for sub, record := range s.tx.Scan(s.o, s.producers.first.key(), []byte{kindOverdue + 1}, false) {
+		if at := decodeOverdueAt(sub); at.due > now || len(due) == overdueProducersMax {
+			first = at
 			break
 		}
 		var o overdue
@@ -328,7 +341,7 @@ func (s *Stream) forgetOverdue(now int64) {
 		}
 		due = append(due, o.name)
 	}
-	s.producers.wake = wake
+	s.producers.first = first
 	for _, name := range due {
 		p := s.producer(name)
 		if p == nil {
@@ -355,7 +368,7 @@ func (s *Stream) forgetOver(p *producer) {
 	if s.tx.Err() != nil {
 		return
 	}
-	s.tx.DeleteOnce(s.o, overdueKey(p.due, p.number))
+	s.tx.DeleteOnce(s.o, overdueAt{p.due, p.number}.key())
 	if p.count > 0 {
 		s.lookAt(p, due)
 		return
@@ -367,7 +380,7 @@ func (s *Stream) forgetOver(p *producer) {
 
 // TrackedItems is how many records Tracked may have to read.
 func (s *Stream) TrackedItems() int64 {
-	if s.tx.NowMillis() < s.producers.wake {
+	if s.tx.NowMillis() < s.producers.first.due {
 		return 0
 	}
 	return int64(min(s.idem.tracked, math.MaxInt64))
@@ -376,11 +389,11 @@ func (s *Stream) TrackedItems() int64 {
 // Tracked returns how many producers and messages are remembered.
 func (s *Stream) Tracked() (producers, messages uint64) {
 	producers, messages = s.idem.producers, s.idem.tracked
-	if messages == 0 || s.tx.NowMillis() < s.producers.wake {
+	if messages == 0 || s.tx.NowMillis() < s.producers.first.due {
 		return producers, messages
 	}
-	for sub, record := range s.tx.Scan(s.o, []byte{kindOverdue}, []byte{kindOverdue + 1}, false) {
-		if overdueTime(sub) > s.tx.NowMillis() {
+	for sub, record := range s.tx.Scan(s.o, s.producers.first.key(), []byte{kindOverdue + 1}, false) {
+		if decodeOverdueAt(sub).due > s.tx.NowMillis() {
 			break
 		}
 		var o overdue
@@ -455,13 +468,15 @@ func windowKey(producer, place uint64) []byte {
 	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64([]byte{kindWindow}, producer), place)
 }
 
-// overdueKey orders by time, also by one below 0.
-func overdueKey(due int64, producer uint64) []byte {
-	k := binary.BigEndian.AppendUint64([]byte{kindOverdue}, uint64(due)^1<<63)
-	return binary.BigEndian.AppendUint64(k, producer)
+// key orders by time, also by one below 0.
+func (a overdueAt) key() []byte {
+	k := binary.BigEndian.AppendUint64([]byte{kindOverdue}, uint64(a.due)^1<<63)
+	return binary.BigEndian.AppendUint64(k, a.producer)
 }
 
-func overdueTime(sub []byte) int64 { return int64(binary.BigEndian.Uint64(sub[1:]) ^ 1<<63) }
+func decodeOverdueAt(sub []byte) overdueAt {
+	return overdueAt{int64(binary.BigEndian.Uint64(sub[1:]) ^ 1<<63), binary.BigEndian.Uint64(sub[9:])}
+}
 
 const (
 	producerVersion = 1
@@ -580,13 +595,13 @@ func (s *Stream) checkProducers(wrong func(format string, args ...any)) {
 	}
 	due := make(map[uint64]bool)
 	for sub := range s.tx.Scan(s.o, []byte{kindOverdue}, []byte{kindOverdue + 1}, false) {
-		number := binary.BigEndian.Uint64(sub[9:])
-		if p := byNumber[number]; p == nil || p.due != overdueTime(sub) || due[number] {
-			wrong("producer %d is due at %d", number, overdueTime(sub))
+		at := decodeOverdueAt(sub)
+		if p := byNumber[at.producer]; p == nil || p.due != at.due || due[at.producer] {
+			wrong("producer %d is due at %d", at.producer, at.due)
 		}
-		due[number] = true
-		if overdueTime(sub) < s.producers.wake {
-			wrong("producer %d is due at %d, the first was %d", number, overdueTime(sub), s.producers.wake)
+		due[at.producer] = true
+		if at.less(s.producers.first) {
+			wrong("producer %d is due at %d, the first was %+v", at.producer, at.due, s.producers.first)
 		}
 	}
 	if len(due) != len(byNumber) || uint64(len(byNumber)) != s.idem.producers {

@@ -24,8 +24,8 @@ const (
 type references struct {
 	mode   Refs
 	groups []groupRefs
-	// unread is the highest ID that every group has passed.
-	unread ID
+	// passed is the last ID that every group has been given.
+	passed ID
 }
 
 // groupRefs looks into a group's pending entries. The page looked at last is
@@ -43,8 +43,8 @@ func (s *Stream) references(mode Refs) *references {
 	}
 	for i, g := range s.Groups() {
 		r.groups = append(r.groups, groupRefs{Group: g})
-		if i == 0 || g.last.Less(r.unread) {
-			r.unread = g.last
+		if i == 0 || g.last.Less(r.passed) {
+			r.passed = g.last
 		}
 	}
 	return r
@@ -55,7 +55,7 @@ func (r *references) protects(id ID) bool {
 	if r.mode != Acked || len(r.groups) == 0 {
 		return false
 	}
-	if r.unread.Less(id) {
+	if r.passed.Less(id) {
 		return true
 	}
 	for i := range r.groups {
@@ -174,7 +174,18 @@ const refsTrimBatch = 1 << 16
 
 // trimRefs is Trim where groups refer to entries.
 func (s *Stream) trimRefs(t Trim) {
+	if t.By == TrimMaxLen && s.length <= t.MaxLen {
+		return
+	}
+	if t.Approx && t.By == TrimMaxLen { // what most calls find, and firstNode remembers
+		if entries, _ := s.firstNode(); s.length < t.MaxLen+entries {
+			return
+		}
+	}
 	trim := refsTrim{Trim: t, s: s, r: s.references(t.Refs), from: s.first}
+	if trim.allStay(s.first) {
+		return
+	}
 	for !trim.done && s.length > 0 && s.tx.Err() == nil {
 		trim.goes, trim.leading = trim.goes[:0], 0
 		if t.Approx {
@@ -206,7 +217,7 @@ func (t *refsTrim) chooseEntries() {
 func (t *refsTrim) left() uint64 { return t.s.length - uint64(len(t.goes)) }
 
 // allStay reports whether all entries from id on have to stay.
-func (t *refsTrim) allStay(id ID) bool { return t.Refs == Acked && t.r.unread.Less(id) }
+func (t *refsTrim) allStay(id ID) bool { return t.Refs == Acked && t.r.passed.Less(id) }
 
 func (t *refsTrim) choose(id ID) {
 	t.examined++
