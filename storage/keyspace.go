@@ -129,7 +129,7 @@ func (tx *Tx) FlushAll() {
 	for _, kind := range []byte{kindRecord, kindMeta, kindCount, kindExpiry, kindGarbage, kindDropped} {
 		tx.check(tx.batch.DeleteRange([]byte{kind}, []byte{kind + 1}, nil))
 	}
-	tx.store.droppedSpaces = nil
+	tx.store.droppedSpaces, tx.store.droppedCursor = nil, nil
 	for db := range tx.dbs {
 		tx.replaceSpace(db)
 	}
