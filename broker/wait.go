@@ -97,12 +97,8 @@ func (w *waits) add(s *Session) {
 }
 
 func (w *waits) standsAt(s *Session, ref storage.KeyRef) bool {
-	for _, n := range w.nodes[s] {
-		if n.key == ref {
-			return true
-		}
-	}
-	return false
+	q := w.queues[ref]
+	return q != nil && q.last.session == s
 }
 
 // remove takes a session out of all its queues; it is no longer blocked.
@@ -193,7 +189,6 @@ func (b *Broker) serveKey(ref storage.KeyRef) (ready []storage.KeyRef) {
 			if b.rerun(s) {
 				report := b.report()
 				b.dirty(report)
-				b.notify(report.Events)
 				ready = append(ready, report.Ready...)
 			} else if class != "" {
 				if barren == nil {
@@ -224,6 +219,7 @@ func (b *Broker) rerun(s *Session) bool {
 	mark := c.Out.Mark()
 	b.call(c)
 	s.Running = false
+	b.server.TellOwn()
 	if again := c.TakeWait(); again != nil {
 		c.Out.Truncate(mark)
 		b.waits.deadlines.again(s, again.Again)
