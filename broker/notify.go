@@ -7,22 +7,20 @@ import (
 	"github.com/cairnmq/cairn/storage"
 )
 
-// notify publishes what has happened to keys, to those who asked for it
+// notify publishes what has happened to a key, to those who asked for it
 // (notify-keyspace-events): on a channel named after the key, and on one named
 // after the event.
-func (b *Broker) notify(events []storage.Event) {
+func (b *Broker) notify(e storage.Event) {
 	want := b.options.Config.NotifyKeyspaceEvents
-	for _, e := range events {
-		if want&eventClass(e) == 0 {
-			continue
-		}
-		db := strconv.Itoa(e.DB)
-		if want&config.EventsKeyspace != 0 {
-			b.server.Hub.Publish([]byte("__keyspace@"+db+"__:"+e.Key), []byte(e.Name))
-		}
-		if want&config.EventsKeyevent != 0 {
-			b.server.Hub.Publish([]byte("__keyevent@"+db+"__:"+e.Name), []byte(e.Key))
-		}
+	if want&eventClass(e) == 0 {
+		return
+	}
+	db := strconv.Itoa(e.DB)
+	if want&config.EventsKeyspace != 0 {
+		b.server.Hub.Publish([]byte("__keyspace@"+db+"__:"+e.Key), []byte(e.Name))
+	}
+	if want&config.EventsKeyevent != 0 {
+		b.server.Hub.Publish([]byte("__keyevent@"+db+"__:"+e.Name), []byte(e.Key))
 	}
 }
 

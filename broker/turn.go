@@ -260,6 +260,7 @@ func (b *Broker) run(s *Session, cmd *commands.Command, args [][]byte) {
 		b.detaching = append(b.detaching, detached{s, cmd, clone(args), s.DB, c.Out == &s.Out})
 	}
 	s.Running = false
+	b.server.TellOwn()
 	if len(s.Pushes) > 0 && !s.Detached {
 		s.ReleasePushes()
 	}
@@ -395,8 +396,7 @@ func (b *Broker) dismiss() {
 // spread tells watchers and waiters of a unit's report.
 func (b *Broker) spread(report storage.Report) {
 	b.dirty(report)
-	b.notify(report.Events)
-	ready := report.Ready
+	ready := slices.Clip(report.Ready)
 	for _, db := range report.Moved {
 		ready = append(ready, b.waits.keysOf(db)...)
 	}
@@ -435,7 +435,6 @@ func (b *Broker) runQueued(c *commands.Ctx, queue []commands.Queued) error {
 			Session: c.Session, Server: b.server, InExec: true,
 		}
 		b.call(&inner)
-		b.notify(c.Tx.TakeEvents()) // before what the next one publishes
 	}
 	c.Tx.NoTouch = false
 	return nil

@@ -375,7 +375,7 @@ func swapDB(c *Ctx) error {
 	}
 	if a != b {
 		c.Tx.SwapDB(int(a), int(b))
-		c.Server.InvalidateAll()
+		c.Server.InvalidateAll(c.Session)
 	}
 	c.Out.OK()
 	return nil
@@ -391,7 +391,7 @@ func flush(c *Ctx, run func()) error {
 		return ErrSyntax
 	}
 	run()
-	c.Server.InvalidateAll()
+	c.Server.InvalidateAll(c.Session)
 	c.Out.OK()
 	return nil
 }

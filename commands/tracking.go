@@ -60,6 +60,14 @@ type Tracking struct {
 	audiences map[string]*audience
 	lengths   map[int]int
 	changed   []string // prefixes of which keys have changed in this turn
+
+	own []ownInvalidation // until the command that runs is over
+}
+
+// ownInvalidation is what a session has to be told of its own doing.
+type ownInvalidation struct {
+	session *Session
+	message *invalidation
 }
 
 type trackedKey struct {
@@ -248,7 +256,7 @@ func (srv *Server) Remember(c *Ctx) {
 }
 
 // Invalidate tells that a key has changed. by is the session that did it, nil
-// if none did.
+// if none did; it is told by TellOwn.
 func (srv *Server) Invalidate(key string, by *Session) {
 	srv.Tracking.collect(key, by)
 	srv.tellReaders(key, by)
@@ -261,20 +269,42 @@ func (srv *Server) tellReaders(key string, by *Session) {
 		if s == nil || s.Tracking == nil || s.Tracking.Broadcast || (s.Tracking.NoLoop && s == by) {
 			continue
 		}
-		srv.tell(s, &m)
+		srv.tellOther(s, by, &m)
 	}
 }
 
-// InvalidateAll tells that all keys of a database have changed at once. In the
-// end that means all keys, as it is not known who has read in which.
-func (srv *Server) InvalidateAll() {
+// tellOther is tell, but puts off what a session has to be told of its own doing:
+// that comes behind the reply and all that the command has caused.
+func (srv *Server) tellOther(s, by *Session, m *invalidation) {
+	if s == by {
+		srv.Tracking.own = append(srv.Tracking.own, ownInvalidation{s, m})
+		return
+	}
+	srv.tell(s, m)
+}
+
+// TellOwn tells the session whose command, or transaction, is over of what it
+// has changed itself.
+func (srv *Server) TellOwn() {
+	for i, own := range srv.Tracking.own {
+		if own.session.Tracking != nil {
+			srv.tell(own.session, own.message)
+		}
+		srv.Tracking.own[i] = ownInvalidation{}
+	}
+	srv.Tracking.own = srv.Tracking.own[:0]
+}
+
+// InvalidateAll tells that all keys of a database have changed at once, by's
+// doing. In the end that means all keys, as it is not known who has read in which.
+func (srv *Server) InvalidateAll(by *Session) {
 	if srv.Tracking.clients == 0 {
 		return
 	}
 	m := invalidation{all: true}
 	for _, s := range srv.sessions() {
 		if s.Tracking != nil {
-			srv.tell(s, &m)
+			srv.tellOther(s, by, &m)
 		}
 	}
 	srv.Tracking.forgetAll()

@@ -88,7 +88,8 @@ func (l List) Remove(e []byte, limit int64, fromTail bool) int64 {
 		return 0
 	}
 	l.removeAt(found, int64(len(e)))
-	l.changed("lrem")
+	l.tx.Changed(l.o, "lrem")
+	l.dropIfEmpty()
 	return int64(len(found))
 }
 
@@ -167,13 +168,14 @@ func (l List) dropEnd(end End) {
 func (l List) Trim(from, to int64) {
 	if from >= to {
 		l.tx.Event(l.o, storage.TypeList, "ltrim")
-		l.tx.Drop(l.o)
 		l.tx.Event(l.o, storage.TypeNone, "del")
+		l.tx.Drop(l.o)
 		return
 	}
 	l.trimEnd(Left, from)
 	l.trimEnd(Right, l.count-(to-from))
-	l.tx.Changed(l.o, "ltrim")
+	l.tx.Event(l.o, storage.TypeList, "ltrim")
+	l.tx.Changed(l.o, "")
 }
 
 // trimEnd removes n elements from an end of a list that has more.

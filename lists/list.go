@@ -240,19 +240,19 @@ func (l List) popped(end End) {
 	if end == Right {
 		event = "rpop"
 	}
-	l.changed(event)
+	l.tx.Event(l.o, storage.TypeList, event)
+	l.dropIfEmpty()
+	if l.count > 0 {
+		l.tx.Changed(l.o, "")
+	}
 }
 
-// changed reports a change that may have emptied the list; an empty list does
-// not exist.
-func (l List) changed(event string) {
-	if l.count > 0 {
-		l.tx.Changed(l.o, event)
-		return
+// dropIfEmpty removes the key of a list without elements, which does not exist.
+func (l List) dropIfEmpty() {
+	if l.count == 0 {
+		l.tx.Event(l.o, storage.TypeNone, "del")
+		l.tx.DropEmpty(l.o)
 	}
-	l.tx.Event(l.o, storage.TypeList, event)
-	l.tx.DropEmpty(l.o)
-	l.tx.Event(l.o, storage.TypeNone, "del")
 }
 
 // pop takes one element from an end of a list that is not empty.

@@ -77,6 +77,8 @@ type Event struct {
 	KeyRef
 	Type Type   // TypeNone for events of keys in general
 	Name string // "lpush", "del", "expired", …
+	// Changes is how many changes the unit had reported before (Tx.Touched).
+	Changes int
 }
 
 // Tx is a database within a turn: what command handlers and data types read
@@ -320,7 +322,7 @@ func (tx *Tx) Soft(o *Object) {
 // ("del", "expire").
 func (tx *Tx) Event(o *Object, t Type, name string) {
 	if tx.store.WantEvents {
-		tx.events = append(tx.events, Event{KeyRef{o.space.db, o.Key}, t, name})
+		tx.events = append(tx.events, Event{KeyRef{o.space.db, o.Key}, t, name, len(tx.touched)})
 	}
 }
 
@@ -349,8 +351,8 @@ func (tx *Tx) MarkReady(o *Object) {
 // change.
 func (tx *Tx) Touched() []KeyRef { return tx.touched }
 
-// TakeEvents returns the events that the unit has reported since the last call.
-// What it has returned is not in the unit's report.
+// TakeEvents returns the events that were reported since the last call, to be
+// taken before the unit ends.
 func (tx *Tx) TakeEvents() (events []Event) {
 	events, tx.events = tx.events, tx.events[len(tx.events):]
 	return events
@@ -359,8 +361,8 @@ func (tx *Tx) TakeEvents() (events []Event) {
 // Unit ends a unit: it returns what the unit has reported since the last call.
 // The slices are reused by the next unit.
 func (tx *Tx) Unit() (report Report) {
-	report = Report{Ready: tx.ready, Touched: tx.touched, Moved: tx.moved, Events: tx.events}
-	tx.ready, tx.touched, tx.moved, tx.events = tx.ready[len(tx.ready):], tx.touched[len(tx.touched):], nil, tx.events[len(tx.events):]
+	report = Report{Ready: tx.ready, Touched: tx.touched, Moved: tx.moved}
+	tx.ready, tx.touched, tx.moved = tx.ready[len(tx.ready):], tx.touched[len(tx.touched):], nil
 	return report
 }
 
@@ -369,12 +371,11 @@ type Report struct {
 	Ready   []KeyRef // keys that waiters should look at
 	Touched []KeyRef // keys that changed, for WATCH
 	Moved   []int    // databases that show other keys than before
-	Events  []Event
 }
 
 // Empty reports whether there is nothing in the report.
 func (r *Report) Empty() bool {
-	return len(r.Ready) == 0 && len(r.Touched) == 0 && len(r.Moved) == 0 && len(r.Events) == 0
+	return len(r.Ready) == 0 && len(r.Touched) == 0 && len(r.Moved) == 0
 }
 
 // ---- records -------------------------------------------------------------
