@@ -50,6 +50,7 @@ type profile struct {
 	deletes  bool   // XDEL is used, and MINID only with =; see "last of node" in random_known_test.go
 	big      bool   // elements have up to 100 kB
 	node     int    // stream-node-max-entries
+	waits    bool   // XREADGROUP waits, and there is no DELCONSUMER; see "asking"
 	notify   bool   // keyspace events are on, and somebody listens to them
 	tracking bool   // CLIENT TRACKING is used
 	focus    string // how the commands begin of which most are made; empty: all alike
@@ -62,7 +63,7 @@ func newGenerator(seed uint64) *generator {
 		inMulti: map[string]int{}, top: map[string]int{},
 	}
 	g.protocol = 2 + g.IntN(2)
-	g.profile = profile{manyKeys: g.IntN(3) == 0, deletes: g.IntN(3) > 0, notify: g.IntN(4) == 0, tracking: g.IntN(6) == 0, big: g.IntN(20) == 0, node: g.pickInt(100, 100, 3, 7), focus: g.pick("", "", "X", "X", "X", "L")}
+	g.profile = profile{manyKeys: g.IntN(3) == 0, deletes: g.IntN(3) > 0, waits: g.IntN(3) > 0, notify: g.IntN(4) == 0, tracking: g.IntN(6) == 0, big: g.IntN(20) == 0, node: g.pickInt(100, 100, 3, 7), focus: g.pick("", "", "X", "X", "X", "L")}
 	return g
 }
 
@@ -169,7 +170,7 @@ func (g *generator) command(client string) []string {
 	if _, in := g.inMulti[client]; in {
 		chance = 60 // one error is enough for EXECABORT
 	}
-	if reads := strings.HasPrefix(args[0], "XREAD"); g.profile.tracking && reads {
+	if g.profile.tracking && strings.HasPrefix(args[0], "XREAD") {
 		chance = 1 << 20 // 7.0 looks for the keys of a wrong one to track in another way than COMMAND GETKEYS
 	}
 	if g.IntN(chance) == 0 {
@@ -200,6 +201,7 @@ func (g *generator) family(client string) []string {
 		case g.profile.manyKeys && (name == "SWAPDB" || name == "BLMOVE" || name == "BRPOPLPUSH"):
 		case name == "CLIENT" && (rule[1] == "TRACKING" || rule[1] == "CACHING") && !g.profile.tracking:
 		case g.profile.tracking && name == "SWAPDB": // cairn invalidates what clients hold, Redis does not
+		case g.profile.waits && name == "XGROUP" && rule[1] == "DELCONSUMER":
 		case name == "XDEL" && !g.profile.deletes:
 		default:
 			if name == "MULTI" {
@@ -299,7 +301,7 @@ func (g *generator) tame(args []string) []string {
 			args[1] = tameTimeout(args[1])
 		}
 	case "XREAD", "XREADGROUP":
-		if i := indexWord(args, "STREAMS"); i > 0 && repeats(args[i+1:][:(last-i)/2]) {
+		if i := indexWord(args, "STREAMS"); i > 0 && (repeats(args[i+1:][:(last-i)/2]) || g.profile.tracking && name == "XREAD" || !g.profile.waits && name == "XREADGROUP") {
 			args[max(1, indexWord(args, "BLOCK"))] = "COUNT"
 		}
 		for i := range args {

@@ -18,7 +18,9 @@ import (
 //	            its own (7.2); 7.0 takes what was written first. So it waits for one key, or there are no transactions
 //	            and neither SWAPDB nor BLMOVE (profile.manyKeys). And no key twice: 7.0 answers with one stream (tame).
 //	asking      XREADGROUP, XCLAIM and XAUTOCLAIM create the consumer (7.2); 7.0 only if it gets something. So it is
-//	            created before (consumerFirst).
+//	            created before (consumerFirst), and not removed while it waits (profile.waits).
+//	tracking    A client that waited in XREAD is told of the key's next change as well (7.2): the command has run again.
+//	            So no seed has both.
 //	last of node  XADD and XTRIM with MINID ~ drop a macro node if its last entry is low enough, which in Redis may be one
 //	            that XDEL has deleted; cairn looks at the last one there is. So no seed has both (profile.deletes).
 //	minimum     LPOS RANK -9223372036854775808 is an error (7.2); 7.0 takes it for the last match (tame).
@@ -37,6 +39,7 @@ var differences = []difference{
 		}
 		return redis, cairn
 	}},
+	{"the serialised form (its version, what is compressed)", set("DUMP"), both(mode{name: "text"}.apply)},
 	{"which key is random", set("RANDOMKEY"), both(mode{name: "text"}.apply)},
 	{"fields that XINFO did not have (7.2, 8.6, 8.8)", set("XINFO"), func(_ []string, redis, cairn frame) (frame, frame) {
 		return redis, mode{name: "without", args: newFields}.apply(cairn)

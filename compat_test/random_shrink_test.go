@@ -24,14 +24,29 @@ func (d *duel) report(protocol int, moves []move, bad *disagreement) string {
 		again, _ := d.play(protocol, some, nil)
 		return again != nil && again.kind() == bad.kind()
 	}
-	left := shortenArgs(shrink(moves, fails), fails)
+	left := moves
+	for words := -1; words != countWords(left); {
+		words = countWords(left)
+		left = shortenArgs(shrink(left, fails), fails)
+	}
 	script := &transcript{}
 	again, _ := d.play(protocol, left, script)
 	if again == nil {
-		return fmt.Sprintf("does not happen again:\n%s: %q\n\tRedis: %s\n\tcairn: %s", bad.client, bad.args, bad.redis, bad.cairn)
+		return fmt.Sprintf("does not happen again:\n%s", bad)
 	}
-	return fmt.Sprintf("%d of %d commands are left\n\nresp %d\n%s\n%s: %q\n\tRedis: %s\n\tcairn: %s\n",
-		len(left), len(moves), protocol, script.text.String(), again.client, again.args, again.redis, again.cairn)
+	return fmt.Sprintf("%d of %d commands are left\n\nresp %d\n%s\n%s\n\nat first it was\n%s",
+		len(left), len(moves), protocol, script.text.String(), again, bad)
+}
+
+func (b *disagreement) String() string {
+	return fmt.Sprintf("%s: %s\n\tRedis: %s\n\tcairn: %s", b.client, shorten(quoteWords(b.args)), b.redis, b.cairn)
+}
+
+func countWords(moves []move) (n int) {
+	for _, m := range moves {
+		n += len(m.args)
+	}
+	return n
 }
 
 // shrink leaves out moves for as long as they still fail: first halves, then smaller and smaller parts.

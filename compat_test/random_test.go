@@ -11,7 +11,7 @@ import (
 
 var (
 	randomSeed     = flag.Uint64("random.seed", 1, "the first seed of TestRandom")
-	randomSeeds    = flag.Int("random.seeds", 12, "how many seeds TestRandom plays")
+	randomSeeds    = flag.Int("random.seeds", 60, "how many seeds TestRandom plays")
 	randomCommands = flag.Int("random.commands", 600, "how many commands TestRandom generates from each seed")
 	randomFailures = flag.Int("random.failures", 1, "after how many disagreements TestRandom ends")
 )
