@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/cairnmq/cairn/commands"
 	"github.com/cairnmq/cairn/config"
+	"github.com/cairnmq/cairn/maintain"
 	"github.com/cairnmq/cairn/server"
 )
 
@@ -31,10 +33,13 @@ func main() {
 }
 
 func run(started time.Time, args []string) error {
+	if len(args) > 0 && maintain.Is(args[0]) {
+		return maintain.Run(context.Background(), args[0], args[1:], os.Stdout, os.Stderr)
+	}
 	c := config.New()
 	switch err := c.Load(args); {
 	case errors.Is(err, config.ErrHelp):
-		fmt.Print(config.Help())
+		fmt.Print(config.Help(maintain.Usage))
 		return nil
 	case errors.Is(err, config.ErrVersion):
 		fmt.Println(strings.Join(strings.Fields("cairn "+commands.Version+" "+commands.Commit+" "+runtime.Version()), " "))

@@ -61,6 +61,8 @@ func openStore(c *config.Config, log *server.Log) (*storage.Store, error) {
 		return nil, fmt.Errorf("%s: %w: start the newer cairn, or name another folder with --dir", c.Dir, err)
 	case errors.Is(err, storage.ErrForeign):
 		return nil, fmt.Errorf("%s: %w: name another folder with --dir", c.Dir, err)
+	case errors.Is(err, storage.ErrDamaged):
+		return nil, fmt.Errorf("%s: %w: keep a copy of the folder, `cairn check --dir %s` tells more, `cairn restore` brings a backup back", c.Dir, err, c.Dir)
 	case errors.Is(err, fs.ErrPermission):
 		return nil, notWritable(c.Dir, err)
 	case err != nil:

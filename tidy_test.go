@@ -19,7 +19,7 @@ var levels = map[string]int{
 	"resp": 0, "glob": 0,
 	"acl": 1, "config": 1, "pubsub": 1, "rdb": 1, "storage": 1,
 	"lists": 2, "streams": 2,
-	"commands": 3, "broker": 4, "server": 5,
+	"commands": 3, "broker": 4, "server": 5, "maintain": 6,
 }
 
 // worldly are the names that only server and main may use: below, time and

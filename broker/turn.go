@@ -68,12 +68,8 @@ func (b *Broker) Begin(now time.Time) {
 func (b *Broker) End() error {
 	b.server.Broadcast()
 	b.server.LimitTracking()
-	wrote, err := b.commit()
-	if err != nil {
+	if err := b.commit(); err != nil {
 		return err
-	}
-	if wrote {
-		b.server.LastCommit = b.now
 	}
 	if b.server.SyncTurn {
 		b.server.SyncTurn = false
@@ -91,15 +87,15 @@ func (b *Broker) End() error {
 }
 
 // commit writes what the turn has changed, and notes if that took long.
-func (b *Broker) commit() (wrote bool, err error) {
+func (b *Broker) commit() error {
 	began := b.options.Elapsed()
-	wrote, err = b.store.Commit()
+	_, err := b.store.Commit()
 	event := commands.LatencySync
 	if b.options.Config.AppendFsync != config.FsyncAlways {
 		event = commands.LatencyWrite
 	}
 	b.server.Latency(event, b.now, b.options.Elapsed()-began)
-	return wrote, err
+	return err
 }
 
 // Deadline returns when a turn has to run even if nothing arrives.

@@ -121,14 +121,15 @@ var adminCommands = slices.Concat(infoCommands, slowlogCommands, latencyCommands
 	{
 		Name: "bgsave", Arity: -1, Flags: Admin | NoScript | NoAsyncLoading,
 		Group: "server", Since: "1.0.0", Syntax: "[SCHEDULE]",
-		Summary: "Does what SAVE does: there is nothing that would take a background process.", Complexity: "O(1)",
-		History: []string{"3.2.2: Added the `SCHEDULE` option."},
-		Run:     bgsave,
+		Summary:    "Starts to make a backup: a copy of all keys as they are, in a folder of backup-dir.",
+		Complexity: "O(1); the backup is made beside other work",
+		History:    []string{"3.2.2: Added the `SCHEDULE` option."},
+		Run:        bgsave,
 	},
 	{
 		Name: "lastsave", Arity: 1, Flags: Loading | Stale | Fast | AdminCategory | Dangerous,
 		Group: "server", Since: "1.0.0", Tips: []string{"nondeterministic_output"},
-		Summary: "Returns the unix time of the last write to disk.", Complexity: "O(1)",
+		Summary: "Returns the unix time at which SAVE or BGSAVE last came to a good end.", Complexity: "O(1)",
 		Run: func(c *Ctx) error {
 			c.Out.Int(c.Server.lastSave().Unix())
 			return nil
@@ -315,27 +316,4 @@ func shutdown(c *Ctx) error {
 	}
 	c.Server.Shutdown = &Shutdown{By: c.Session, Message: "User requested shutdown"}
 	return nil
-}
-
-func bgsave(c *Ctx) error {
-	if c.Args.More() && !c.Args.Word("SCHEDULE") || c.Args.More() {
-		return ErrSyntax
-	}
-	c.save()
-	c.Out.Simple("Background saving started")
-	return nil
-}
-
-// save has the turn's commit synced, whatever the policy: the reply says that
-// all before it is on disk.
-func (c *Ctx) save() {
-	c.Server.SyncTurn = true
-	c.Server.LastCommit = c.Tx.Now()
-}
-
-func (srv *Server) lastSave() time.Time {
-	if srv.LastCommit.IsZero() {
-		return srv.Started
-	}
-	return srv.LastCommit
 }

@@ -1,6 +1,7 @@
 package commands
 
 import (
+	"errors"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -368,7 +369,22 @@ func TestShutdownAndSave(t *testing.T) {
 		t.Error("shut down all the same")
 	}
 	b.now = b.now.Add(time.Minute)
-	b.expect(s, "BGSAVE SCHEDULE -> +Background saving started", "LASTSAVE -> :1700000060", "SAVE -> +OK")
+	b.expect(s, "BGSAVE SCHEDULE -> +Background saving started", "LASTSAVE -> :1700000000",
+		"BGSAVE -> -ERR Background save already in progress", "BGSAVE SCHEDULE -> +Background saving scheduled")
+	backups := &b.server.Backups
+	backups.Wanted, backups.Began = false, b.now // as the server does
+	b.now = b.now.Add(time.Minute)
+	b.server.BackupEnded("there", 7, 0, b.now, nil)
+	if !backups.Wanted || backups.Path != "there" || backups.Took != time.Minute {
+		t.Errorf("%+v", backups)
+	}
+	b.expect(s, "LASTSAVE -> :1700000120")
+	b.server.BackupEnded("", 0, 0, b.now.Add(time.Minute), errors.New("the disk is full"))
+	if backups.Path != "there" || backups.Error != "the disk is full" || backups.Failed != 1 {
+		t.Errorf("%+v", backups)
+	}
+	b.now = b.now.Add(time.Minute)
+	b.expect(s, "LASTSAVE -> :1700000120", "SAVE -> +OK", "LASTSAVE -> :1700000180")
 	if !b.server.SyncTurn {
 		t.Error("SAVE does not sync")
 	}

@@ -204,17 +204,12 @@ func usedMemory(srv *Server) int64 {
 	return int64(used)
 }
 
-// infoPersistence tells of the log in the words that Redis has for its
-// append-only file. There are no snapshots to take.
+// infoPersistence tells of backups and of the log in the words that Redis has for
+// its RDB files and its append-only file.
 func infoPersistence(r *report) {
 	r.put("loading", 0)
 	r.put("async_loading", 0)
-	r.put("rdb_changes_since_last_save", 0)
-	r.put("rdb_bgsave_in_progress", 0)
-	r.put("rdb_last_save_time", r.c.Server.lastSave().Unix())
-	r.put("rdb_last_bgsave_status", "ok")
-	r.put("rdb_last_bgsave_time_sec", -1)
-	r.put("rdb_current_bgsave_time_sec", -1)
+	infoBackups(r)
 	r.put("aof_enabled", 1)
 	r.put("aof_rewrite_in_progress", 0)
 	r.put("aof_rewrite_scheduled", 0)
@@ -354,6 +349,7 @@ func infoCairn(r *report) {
 	r.put("turns", srv.Counters.Turns)
 	r.put("commits", srv.Store.Commits)
 	r.put("messages_published", srv.Counters.Published)
+	infoBackupDetails(r)
 
 	objects, objectBytes := srv.Store.CachedObjects()
 	r.put("object_cache_objects", objects)

@@ -58,9 +58,10 @@ type Server struct {
 	SyncTurn bool
 
 	Started time.Time
-	// LastCommit is the time of the last turn that wrote.
-	LastCommit time.Time
-	Counters   Counters
+	// LastSave is when SAVE or BGSAVE last came to a good end; zero: not yet.
+	LastSave time.Time
+	Backups  Backups
+	Counters Counters
 
 	rates      rates
 	run        string // the name of this run

@@ -48,6 +48,8 @@ type Config struct {
 	ObjectCacheSize int64  // bytes
 	BlockCacheSize  int64  // bytes
 	Databases       int
+	BackupDir       string // empty: within Dir
+	BackupKeep      int    // 0: all
 	ShutdownTimeout time.Duration
 
 	ProtoMaxBulkLen        int64 // bytes

@@ -44,7 +44,7 @@ func TestEveryDirectiveIsDescribed(t *testing.T) {
 		if d.help == "" || d.value(c).form() == "" {
 			t.Errorf("%s lacks help or form", d.name)
 		}
-		if !strings.Contains(Help(), "--"+d.name+" ") || !strings.Contains(Markdown(), "`"+d.name+"`") {
+		if !strings.Contains(Help(""), "--"+d.name+" ") || !strings.Contains(Markdown(), "`"+d.name+"`") {
 			t.Errorf("%s is missing from --help or the page", d.name)
 		}
 	}

@@ -8,15 +8,17 @@ import (
 // helpColumns is the width of the help text.
 const helpColumns = 100
 
-// Help returns the text of --help.
-func Help() string {
+// Help returns the text of --help; more are further usages.
+func Help(more string) string {
 	var b strings.Builder
 	b.WriteString(`cairn, a message broker that speaks the Redis protocol
 
 Usage:
   cairn [file] [--name value ...]...
   cairn --help | --version
-
+`)
+	b.WriteString(more)
+	b.WriteString(`
 The file is written like redis.conf; options win over it. CONFIG SET changes those marked * while
 cairn runs. Sizes may be written with a unit: 512mb, 1gb.
 `)

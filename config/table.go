@@ -178,6 +178,14 @@ var table = []directive{
 		help:  "Memory for blocks read from disk.",
 		value: func(c *Config) value { return memory{&c.BlockCacheSize, cacheBytesMin, bytesMax} },
 	}, {
+		name: "backup-dir", group: data, flags: mutable,
+		help:  "Folder in which BGSAVE and `cairn backup` make backups; empty for `backups` in the data folder. On the file system of the data folder a backup takes no time, and no space until what it holds is gone from there.",
+		value: func(c *Config) value { return text{&c.BackupDir, "path"} },
+	}, {
+		name: "backup-keep", group: data, initial: "1", flags: mutable,
+		help:  "How many backups stay: when one is complete, older ones are removed. 0 keeps all.",
+		value: func(c *Config) value { return integer[int]{&c.BackupKeep, 0, bytesMax} },
+	}, {
 		name: "shutdown-timeout", group: data, initial: "10", flags: mutable,
 		help:  "How long clients have to take their last replies when the broker ends.",
 		value: func(c *Config) value { return seconds{&c.ShutdownTimeout} },

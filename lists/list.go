@@ -310,7 +310,8 @@ func (l List) fillFront() {
 		return l.front.n < readAheadMax && l.front.bytes < windowBytesMax
 	})
 	if l.front.n == 0 {
-		panic(fmt.Sprintf("lists: key %q has %d elements from %d on, but none is there", l.o.Key, l.count, l.head))
+		l.missing()
+		l.front.pushBack(nil)
 	}
 }
 
@@ -330,7 +331,17 @@ func (l List) fillBack() {
 		return l.back.n < readAheadMax && l.back.bytes < windowBytesMax
 	})
 	if l.back.n == 0 {
-		panic(fmt.Sprintf("lists: key %q has %d elements from %d on, but the last is missing", l.o.Key, l.count, l.head))
+		l.missing()
+		l.back.pushFront(nil)
+	}
+}
+
+// missing is called when no element is where one has to be. If the store cannot
+// be read the turn is going to fail, and what stands in for the element reaches
+// nobody.
+func (l List) missing() {
+	if l.tx.Err() == nil {
+		panic(fmt.Sprintf("lists: key %q has %d elements from %d on, but one is missing", l.o.Key, l.count, l.head))
 	}
 }
 
@@ -425,8 +436,8 @@ func (l List) Index(i int64) []byte {
 		return l.back.at(int(position - l.back.from))
 	}
 	e, ok := l.tx.Get(l.o, l.subKey(position))
-	if !ok && l.tx.Err() == nil {
-		panic(fmt.Sprintf("lists: key %q: no element at index %d of %d", l.o.Key, i, l.count))
+	if !ok {
+		l.missing()
 	}
 	return e
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/cairnmq/cairn/broker"
@@ -54,6 +55,8 @@ type loop struct {
 	poller poller
 	inbox  inbox
 	reads  readSlots
+	// background is work that has to end before the store is closed.
+	background sync.WaitGroup
 
 	listeners []net.Listener
 
@@ -266,6 +269,9 @@ func (l *loop) settle() {
 	}
 	for _, job := range l.broker.Jobs() {
 		l.startRead(job)
+	}
+	if l.broker.Server().Backups.Wanted {
+		l.startBackup(l.turnBegan)
 	}
 	if l.broker.Server().Shutdown != nil && l.ending == nil {
 		l.end("SHUTDOWN")

@@ -140,17 +140,23 @@ func (s *Server) Run() error {
 	return s.closeStore()
 }
 
-// closeStore waits for the long reads that are still on their way out, as the
-// store must not be closed under them.
+// closeStore waits for the long reads that are still on their way out, and for a
+// backup as long as clients had time, as the store must not be closed under them.
 func (s *Server) closeStore() error {
+	patience := readsEndMax
+	if s.loop.broker.Server().Backups.Running() {
+		patience = max(patience, time.Until(s.loop.ending.deadline))
+		s.options.Log.Printf(Notice, "Waiting for a backup, up to %v", patience.Round(time.Second))
+	}
 	done := make(chan struct{})
 	go func() {
 		s.loop.reads.running.Wait()
+		s.loop.background.Wait()
 		close(done)
 	}()
 	select {
 	case <-done:
-	case <-time.After(readsEndMax):
+	case <-time.After(patience):
 		return s.options.Store.SyncNow()
 	}
 	return s.options.Store.Close()

@@ -93,6 +93,7 @@ func (s *Store) commit(tx *Tx) error {
 		return fmt.Errorf("commit turn %d: %w", tx.seq, err)
 	}
 	s.Commits++
+	s.Changes += int64(tx.edits)
 	if tx.indexed {
 		_ = tx.batch.Close() // back to the pool, cannot fail
 		tx.batch = nil

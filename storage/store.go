@@ -4,9 +4,11 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	iofs "io/fs"
 	"math"
-
 	"path/filepath"
+	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -32,12 +34,16 @@ type Options struct {
 	// Seed makes the hash of keys of a new store unpredictable. An existing
 	// store keeps the seed that it was made with.
 	Seed uint64
+	// ReadOnly opens a store that is there, to read it: nothing is written.
+	ReadOnly bool
 	// Logf takes messages of the storage engine that an operator should see;
 	// nil drops them.
 	Logf func(format string, args ...any)
 	// Fatal is called, from any goroutine, when the storage engine cannot go on:
 	// it has to end the process. Nil panics with a FatalError.
 	Fatal func(reason string)
+
+	tune func(*pebble.Options) // for tests
 }
 
 const (
@@ -53,9 +59,11 @@ type Store struct {
 	// anybody to tell; otherwise units report nothing.
 	WantReady, WantTouched, WantEvents bool
 
-	// Expired counts the keys that ran out, Commits the turns written.
+	// Expired counts the keys that ran out, Commits the turns written, Changes
+	// the changes in those.
 	Expired int64
 	Commits int64
+	Changes int64
 
 	db    *pebble.DB
 	lock  *pebble.Lock
@@ -77,14 +85,8 @@ type Store struct {
 	nextExpiry    int64
 	expiryFloor   int64
 	failed        error
+	readOnly      bool
 }
-
-// Errors of Open that tell a person what to do.
-var (
-	ErrLocked  = errors.New("the data folder is in use by another cairn")
-	ErrFormat  = errors.New("the data folder was written by a newer cairn")
-	ErrForeign = errors.New("the data folder holds something that is not cairn's")
-)
 
 // Open opens the store in dir, which is created if need be.
 func Open(dir string, o Options) (*Store, error) {
@@ -97,13 +99,27 @@ func Open(dir string, o Options) (*Store, error) {
 	if o.BlockCacheBytes == 0 {
 		o.BlockCacheBytes = defaultBlockCacheBytes
 	}
-	if err := makeDir(o.FS, filepath.Join(dir, storeDir)); err != nil {
-		return nil, err
-	}
 	// Before anything in the folder is touched.
+	titled, empty, err := inspectFolder(o.FS, dir)
+	switch {
+	case err != nil:
+		return nil, err
+	case empty && o.ReadOnly:
+		return nil, ErrNoData
+	}
+	if !o.ReadOnly {
+		if err := makeDir(o.FS, filepath.Join(dir, storeDir)); err != nil {
+			return nil, err
+		}
+	}
 	lock, err := pebble.LockDirectory(filepath.Join(dir, storeDir), o.FS)
 	if err != nil {
 		return nil, openError(err)
+	}
+	if !titled && !o.ReadOnly {
+		if err := titleFolder(o.FS, dir); err != nil {
+			return nil, errors.Join(err, lock.Close())
+		}
 	}
 	s, err := openLocked(dir, o, lock)
 	if err != nil {
@@ -113,23 +129,39 @@ func Open(dir string, o Options) (*Store, error) {
 }
 
 func openLocked(dir string, o Options, lock *pebble.Lock) (*Store, error) {
-	spares, err := openSpareLogs(o.FS, filepath.Join(dir, storeDir), o.SpareLogBytes)
-	if err != nil {
-		return nil, err
+	var spares *spareLogs
+	if !o.ReadOnly {
+		var err error
+		if spares, err = openSpareLogs(o.FS, filepath.Join(dir, storeDir), o.SpareLogBytes); err != nil {
+			return nil, err
+		}
 	}
 	s := &Store{
-		log:          newLogFS(o.FS, o.Sync, spares),
+		log:          newLogFS(o.FS, filepath.Join(dir, storeDir), o.Sync, spares),
 		lock:         lock,
+		readOnly:     o.ReadOnly,
 		cache:        newCache(o.CacheBytes),
 		nextExpiry:   math.MaxInt64,
 		garbageFloor: math.MaxUint64,
 	}
-	options := pebbleOptions(s.log, o)
-	options.Lock = lock
+	engine := &engineLog{logf: o.Logf, fatal: o.Fatal}
+	engine.opening.Store(true)
+	options := pebbleOptions(s.log, o, engine)
+	if o.tune != nil {
+		o.tune(options)
+	}
+	options.Lock, options.ReadOnly = lock, o.ReadOnly
 	db, err := pebble.Open(filepath.Join(dir, storeDir), options)
-	if err != nil {
+	if err == nil {
+		// Reads the ends of all tables: what is wrong with those shows now.
+		_, err = db.SSTables(pebble.WithProperties())
+	}
+	if err := engine.opened(err); err != nil {
 		spares.stop()
-		return nil, openError(err)
+		if db != nil {
+			_ = db.Close() // the first error is the one to tell
+		}
+		return nil, err
 	}
 	s.db = db
 	if err := s.load(o.Seed); err != nil {
@@ -140,36 +172,7 @@ func openLocked(dir string, o Options, lock *pebble.Lock) (*Store, error) {
 	return s, nil
 }
 
-// storeDir is the folder of Pebble's files within the data folder.
-const storeDir = "store"
-
-// makeDir creates a folder with those above it, and sees to it that they
-// survive a crash: a new name is durable only once the folder that holds it has
-// been synced.
-func makeDir(fs vfs.FS, dir string) error {
-	var made []string
-	for d := dir; ; d = fs.PathDir(d) {
-		if _, err := fs.Stat(d); err == nil || d == fs.PathDir(d) {
-			break
-		}
-		made = append(made, d)
-	}
-	if err := fs.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	for _, d := range made {
-		parent, err := fs.OpenDir(fs.PathDir(d))
-		if err != nil {
-			return err
-		}
-		if err := errors.Join(parent.Sync(), parent.Close()); err != nil {
-			return fmt.Errorf("sync the folder above %s: %w", d, err)
-		}
-	}
-	return nil
-}
-
-func pebbleOptions(fs vfs.FS, o Options) *pebble.Options {
+func pebbleOptions(fs vfs.FS, o Options, log *engineLog) *pebble.Options {
 	options := &pebble.Options{
 		FS:                 fs,
 		FormatMajorVersion: pebble.FormatNewest,
@@ -181,9 +184,10 @@ func pebbleOptions(fs vfs.FS, o Options) *pebble.Options {
 		L0CompactionThreshold:       4,
 		L0StopWritesThreshold:       24,
 		CompactionConcurrencyRange:  func() (lower, upper int) { return 1, 2 },
-		Logger:                      engineLog{o.Logf, o.Fatal},
+		Logger:                      log,
 	}
 	options.EventListener = &pebble.EventListener{
+		DataCorruption:  log.corrupted,
 		BackgroundError: func(err error) { options.Logger.Errorf("in the background: %v", err) },
 		DiskSlow:        func(i pebble.DiskSlowInfo) { options.Logger.Errorf("%s", i) },
 		WriteStallBegin: func(i pebble.WriteStallBeginInfo) { options.Logger.Errorf("writes wait: %s", i.Reason) },
@@ -194,9 +198,26 @@ func pebbleOptions(fs vfs.FS, o Options) *pebble.Options {
 	return options
 }
 
+// damage makes ErrDamaged of an error that says that a file is not what was
+// written.
+func damage(err error) error {
+	if pebble.IsCorruptionError(err) {
+		return damaged(err)
+	}
+	return err
+}
+
+func damaged(err error) error {
+	reason, _, _ := strings.Cut(err.Error(), "\n") // what follows is for developers
+	return fmt.Errorf("%w: %s", ErrDamaged, reason)
+}
+
 func openError(err error) error {
-	if isLocked(err) {
+	switch {
+	case isLocked(err):
 		return ErrLocked
+	case pebble.IsCorruptionError(err), errors.Is(err, iofs.ErrNotExist), strings.Contains(err.Error(), "size mismatch"):
+		return damaged(err)
 	}
 	return fmt.Errorf("open the store: %w", err)
 }
@@ -205,23 +226,57 @@ func openError(err error) error {
 type engineLog struct {
 	logf  func(string, ...any)
 	fatal func(string)
+	// damaged takes what Pebble found out while it opened the store; nil: it is
+	// open.
+	opening atomic.Bool
+	damaged atomic.Pointer[string]
 }
 
-func (l engineLog) Infof(string, ...any) {}
-func (l engineLog) Errorf(format string, args ...any) {
+// Infof implements pebble.Logger.
+func (l *engineLog) Infof(string, ...any) {}
+
+// Errorf implements pebble.Logger.
+func (l *engineLog) Errorf(format string, args ...any) {
 	if l.logf != nil {
 		l.logf("storage engine: "+format, args...)
 	}
 }
 
 // Fatalf is called when Pebble cannot go on: the log cannot be written or
-// synced, a file is damaged. It must not return (rule R5).
-func (l engineLog) Fatalf(format string, args ...any) {
+// synced. It must not return (rule R5).
+func (l *engineLog) Fatalf(format string, args ...any) {
 	reason := fmt.Sprintf(format, args...)
 	if l.fatal != nil {
 		l.fatal(reason)
 	}
 	panic(FatalError{reason})
+}
+
+// corrupted is called when Pebble reads something that it cannot have written.
+// Whatever else is on that disk is not to be trusted: the process ends, unless
+// the store is just being opened, which fails then.
+func (l *engineLog) corrupted(info pebble.DataCorruptionInfo) {
+	details, _, _ := strings.Cut(info.Details.Error(), "\n")
+	reason := fmt.Sprintf("%s is damaged: %s", info.Path, details)
+	if l.opening.Load() {
+		l.damaged.CompareAndSwap(nil, &reason)
+		return
+	}
+	if l.fatal != nil {
+		l.fatal(reason)
+	}
+}
+
+// opened ends the opening: err is what Pebble says of it.
+func (l *engineLog) opened(err error) error {
+	l.opening.Store(false)
+	if reason := l.damaged.Load(); reason != nil {
+		return fmt.Errorf("%w: %s", ErrDamaged, *reason)
+	}
+	if err != nil {
+		return openError(err)
+	}
+	return nil
 }
 
 // FatalError is the panic of a storage engine that cannot go on.
@@ -269,15 +324,21 @@ func (s *Store) load(seed uint64) error {
 	if err != nil {
 		return err
 	}
+	if format == nil && s.readOnly {
+		return ErrNoData
+	}
 	if format == nil {
 		return s.initialise(seed)
 	}
-	if v := binary.BigEndian.Uint32(format); v > formatVersion {
-		return fmt.Errorf("%w: format %d, this one knows up to %d", ErrFormat, v, formatVersion)
+	if err := s.checkFormat(format); err != nil {
+		return err
 	}
 	stored, err := s.system(systemSeed)
 	if err != nil {
 		return err
+	}
+	if len(stored) != 8 {
+		return fmt.Errorf("%w: the system record %q has %d bytes", ErrDamaged, systemSeed, len(stored))
 	}
 	s.seed = binary.BigEndian.Uint64(stored)
 	state, err := s.system(systemState)
@@ -285,7 +346,7 @@ func (s *Store) load(seed uint64) error {
 		return err
 	}
 	if len(state) != 12+4*Databases {
-		return fmt.Errorf("the system record %q has %d bytes", systemState, len(state))
+		return fmt.Errorf("%w: the system record %q has %d bytes", ErrDamaged, systemState, len(state))
 	}
 	s.reservedID = binary.BigEndian.Uint64(state)
 	s.nextID = s.reservedID
@@ -301,15 +362,9 @@ func (s *Store) load(seed uint64) error {
 
 // initialise makes an empty folder a store.
 func (s *Store) initialise(seed uint64) error {
-	it, err := s.db.NewIter(nil)
-	if err != nil {
+	if empty, err := s.isEmpty(); err != nil {
 		return err
-	}
-	empty := !it.First()
-	if err := it.Close(); err != nil {
-		return err
-	}
-	if !empty {
+	} else if !empty {
 		return ErrForeign
 	}
 	s.seed = seed
@@ -332,13 +387,30 @@ func (s *Store) initialise(seed uint64) error {
 	return s.db.Apply(b, pebble.Sync)
 }
 
+// isEmpty reports whether the database has no record at all.
+func (s *Store) isEmpty() (bool, error) {
+	it, err := s.db.NewIter(nil)
+	if err != nil {
+		return false, err
+	}
+	empty := !it.First()
+	return empty, it.Close()
+}
+
+func (s *Store) checkFormat(record []byte) error {
+	if len(record) != 4 {
+		return fmt.Errorf("%w: the system record %q has %d bytes", ErrDamaged, systemFormat, len(record))
+	}
+	return checkFormat(binary.BigEndian.Uint32(record))
+}
+
 func (s *Store) system(name string) ([]byte, error) {
 	value, closer, err := s.db.Get(appendSystemKey(nil, name))
 	if errors.Is(err, pebble.ErrNotFound) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read the system record %q: %w", name, err)
+		return nil, fmt.Errorf("read the system record %q: %w", name, damage(err))
 	}
 	defer closer.Close()
 	return append([]byte(nil), value...), nil
@@ -350,9 +422,12 @@ func (s *Store) loadCounts(sp *space) error {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("read the number of keys: %w", err)
+		return fmt.Errorf("read the number of keys: %w", damage(err))
 	}
 	defer closer.Close()
+	if len(value) != 16 {
+		return fmt.Errorf("%w: the number of keys of space %d has %d bytes", ErrDamaged, sp.id, len(value))
+	}
 	sp.keys = int64(binary.BigEndian.Uint64(value))
 	sp.expiring = int64(binary.BigEndian.Uint64(value[8:]))
 	return nil
@@ -392,6 +467,9 @@ func (s *Store) newBatch() *pebble.Batch {
 func (s *Store) Close() error {
 	var err error
 	s.log.spares.stop()
+	if s.readOnly {
+		return errors.Join(s.db.Close(), s.lock.Close())
+	}
 	if s.failed == nil {
 		if len(s.soft) > 0 {
 			err = s.commit(s.turn.views[0])

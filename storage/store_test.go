@@ -512,26 +512,7 @@ func TestOpenErrors(t *testing.T) {
 	if names, err := fs.List("/data/" + storeDir); err != nil || strings.Contains(strings.Join(names, " "), sparePrefix) {
 		t.Errorf("a second cairn has left something in the folder: %v %v", names, err)
 	}
-	newer := []byte{0, 0, 0, formatVersion + 1}
-	if err := s.db.Set(appendSystemKey(nil, systemFormat), newer, pebble.Sync); err != nil {
-		t.Fatal(err)
-	}
 	_ = s.Close()
-	if _, err := Open("/data", Options{FS: fs}); !errors.Is(err, ErrFormat) {
-		t.Errorf("a newer format: %v", err)
-	}
-	foreign := vfs.NewMem()
-	db, err := pebble.Open("/data/store", &pebble.Options{FS: foreign})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := db.Set([]byte("hello"), nil, pebble.Sync); err != nil {
-		t.Fatal(err)
-	}
-	_ = db.Close()
-	if _, err := Open("/data", Options{FS: foreign}); !errors.Is(err, ErrForeign) {
-		t.Errorf("somebody else's database: %v", err)
-	}
 }
 
 // Log files that were written full of zeros beforehand, and outgrown, hold what

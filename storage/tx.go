@@ -124,7 +124,7 @@ func (tx *Tx) Fail(doing string, err error) { tx.fail(doing, err) }
 
 func (tx *Tx) fail(doing string, err error) {
 	if tx.err == nil {
-		tx.err = fmt.Errorf("%s: %w", doing, err)
+		tx.err = fmt.Errorf("%s: %w", doing, damage(err))
 	}
 }
 

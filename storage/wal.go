@@ -32,6 +32,7 @@ const (
 // policy.
 type logFS struct {
 	vfs.FS
+	dir    string       // of the store: log files elsewhere are those of a backup
 	policy atomic.Int32 // SyncPolicy
 	spares *spareLogs   // nil: log files start empty
 
@@ -39,17 +40,19 @@ type logFS struct {
 	open map[*logFile]struct{}
 }
 
-func newLogFS(fs vfs.FS, p SyncPolicy, spares *spareLogs) *logFS {
-	l := &logFS{FS: fs, spares: spares, open: make(map[*logFile]struct{})}
+func newLogFS(fs vfs.FS, dir string, p SyncPolicy, spares *spareLogs) *logFS {
+	l := &logFS{FS: fs, dir: dir, spares: spares, open: make(map[*logFile]struct{})}
 	l.policy.Store(int32(p))
 	return l
 }
 
-func isLogFile(name string) bool { return strings.HasSuffix(name, ".log") }
+func (l *logFS) isLog(name string) bool {
+	return strings.HasSuffix(name, ".log") && l.FS.PathDir(name) == l.dir
+}
 
 // Create implements vfs.FS.
 func (l *logFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
-	if l.spares != nil && isLogFile(name) {
+	if l.spares != nil && l.isLog(name) {
 		if spare := l.spares.take(); spare != "" {
 			f, err := l.FS.ReuseForWrite(spare, name, c)
 			return l.wrap(name, f, err)
@@ -66,7 +69,7 @@ func (l *logFS) ReuseForWrite(oldname, newname string, c vfs.DiskWriteCategory) 
 }
 
 func (l *logFS) wrap(name string, f vfs.File, err error) (vfs.File, error) {
-	if err != nil || !isLogFile(name) {
+	if err != nil || !l.isLog(name) {
 		return f, err
 	}
 	file := &logFile{File: f, fs: l}

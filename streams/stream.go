@@ -60,6 +60,11 @@ func Open(tx *storage.Tx, key []byte) (*Stream, error) {
 	if o == nil || err != nil {
 		return nil, err
 	}
+	return Of(tx, o)
+}
+
+// Of returns the stream that an object of TypeStream holds.
+func Of(tx *storage.Tx, o *storage.Object) (*Stream, error) {
 	s, _ := o.State.(*Stream)
 	if s == nil {
 		s = &Stream{}

@@ -1,0 +1,94 @@
+package maintain
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"runtime/debug"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/cairnmq/cairn/lists"
+	"github.com/cairnmq/cairn/storage"
+	"github.com/cairnmq/cairn/streams"
+)
+
+// ErrProblems says that a check has found something.
+var ErrProblems = errors.New("the data folder is damaged")
+
+// Check reads a data folder that no broker uses from end to end, changes nothing,
+// and writes what it has looked at, and what is wrong, to out. It returns
+// ErrProblems if anything is.
+func Check(fs vfs.FS, dir string, out io.Writer, progress io.Writer) error {
+	c := storage.Check{Object: checkObject}
+	p := newProgress(progress)
+	c.Progress = p.told
+	problems := 0
+	c.Problem = func(err error) {
+		p.clear()
+		if problems++; problems <= problemsShown {
+			fmt.Fprintln(out, "problem:", err)
+		}
+	}
+	tables, err := check(fs, dir, c)
+	p.clear()
+	switch {
+	case err != nil:
+		return err
+	case problems > 0:
+		if more := problems - problemsShown; more > 0 {
+			fmt.Fprintf(out, "and %d more problems\n", more)
+		}
+		return fmt.Errorf("%s: %w: %d problems were found. Keep a copy of the folder; cairn restore brings a backup back", dir, ErrProblems, problems)
+	}
+	fmt.Fprintf(out, "%s is sound: %d tables of %s, %d keys, %d records\n", dir, tables.Tables, size(tables.TableBytes), tables.Keys, tables.Records)
+	return nil
+}
+
+// problemsShown bounds what is written of a folder with many of them.
+const problemsShown = 100
+
+func check(fs vfs.FS, dir string, c storage.Check) (storage.Summary, error) {
+	store, err := storage.Open(dir, storage.Options{FS: fs, ReadOnly: true})
+	if err != nil && !errors.Is(err, storage.ErrDamaged) {
+		return storage.Summary{}, err
+	}
+	if err != nil {
+		// Which table it is may be worth knowing, and whether it is the only one.
+		c.Problem(err)
+		return storage.CheckTables(fs, dir, c)
+	}
+	sum, err := storage.CheckTables(fs, dir, c)
+	if err != nil {
+		return sum, errors.Join(err, store.Close())
+	}
+	tables := sum
+	sum, err = store.Check(c)
+	if errors.Is(err, storage.ErrDamaged) {
+		c.Problem(err)
+		err = nil
+	}
+	sum.Tables, sum.TableBytes = tables.Tables, tables.TableBytes
+	return sum, errors.Join(err, store.Close())
+}
+
+// checkObject checks what belongs to one key.
+func checkObject(tx *storage.Tx, o *storage.Object) (err error) {
+	// A data type panics at records that it cannot have written.
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%v\n%s", p, debug.Stack())
+		}
+	}()
+	switch o.Type() {
+	case storage.TypeList:
+		return lists.Of(tx, o).Check()
+	case storage.TypeStream:
+		s, err := streams.Of(tx, o)
+		if err != nil {
+			return err
+		}
+		return s.Check()
+	}
+	return fmt.Errorf("it has the type %d, which there is not", o.Type())
+}
