@@ -225,7 +225,9 @@ func (l *loop) turn(now time.Time) error {
 		return nil
 	}
 	l.broker.Begin(now)
-	l.turnRequests, l.turnBytes, l.turnBegan, l.turnOver = turnRequestsMax, turnBytesMax, now, false
+	// Only now: what was due may have taken long, and clients must not wait until
+	// nothing is due any more.
+	l.turnRequests, l.turnBytes, l.turnBegan, l.turnOver = turnRequestsMax, turnBytesMax, time.Now(), false
 	// Who has had its share goes to the end of the queue.
 	i := 0
 	for ; i < len(l.queue) && !l.turnOver; i++ {
