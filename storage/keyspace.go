@@ -20,9 +20,9 @@ func (tx *Tx) setExpiry(o *Object, at int64) {
 	o.expireAt = at
 	if at != 0 {
 		tx.batchKey(func(k []byte) []byte { return appendExpiryKey(k, at, o.space.id, o.Key) }, opPut)
+		tx.store.expiryAdded(at, tx.scratch)
 		o.space.expiring++
 		o.space.dirty = true
-		tx.store.expiryAdded(at)
 	}
 }
 

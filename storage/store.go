@@ -83,7 +83,7 @@ type Store struct {
 	hasGarbage    bool
 	garbageFloor  uint64
 	nextExpiry    int64
-	expiryFloor   int64
+	expiryFloor   []byte // no record of an expiry is before this key
 	failed        error
 	readOnly      bool
 }
@@ -142,6 +142,7 @@ func openLocked(dir string, o Options, lock *pebble.Lock) (*Store, error) {
 		readOnly:     o.ReadOnly,
 		cache:        newCache(o.CacheBytes),
 		nextExpiry:   math.MaxInt64,
+		expiryFloor:  []byte{kindExpiry},
 		garbageFloor: math.MaxUint64,
 	}
 	engine := &engineLog{logf: o.Logf, fatal: o.Fatal}
@@ -448,7 +449,7 @@ func (s *Store) loadSweep() error {
 		s.nextExpiry, _, _ = parseExpiryKey(k)
 		return false
 	})
-	s.expiryFloor = 0
+	s.expiryFloor = []byte{kindExpiry}
 	return tx.err
 }
 

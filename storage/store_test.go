@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -309,6 +310,43 @@ func TestExpiry(t *testing.T) {
 	}
 	if due, ok := s.NextSweep(at(5000)); ok && due.Before(at(100000)) && len(pebbleKeys(t, s)) == 0 {
 		t.Errorf("the next sweep is at %v", due)
+	}
+}
+
+// However many keys run out in the same millisecond, no step of the sweep walks
+// over what earlier ones have deleted.
+func TestExpiryAtOnce(t *testing.T) {
+	s := open(t, vfs.NewMem(), Options{})
+	defer s.Close()
+	tx := s.Begin(at(1))
+	for i := range 100 {
+		tx.SetExpiry(put(tx, fmt.Sprint("k", i), ""), 1000)
+	}
+	commit(t, s)
+	for left := 100; left > 0; left -= 10 {
+		it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{kindExpiry}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if first := it.First(); !first || left < 100 && !bytes.Equal(it.Key(), s.expiryFloor) {
+			t.Errorf("the first of %d records is %q, the sweep begins at %q", left, it.Key(), s.expiryFloor)
+		}
+		if err := it.Close(); err != nil {
+			t.Fatal(err)
+		}
+		tx = s.Begin(at(1000))
+		tx.Sweep(10)
+		if tx.Keys() != int64(left-10) {
+			t.Fatalf("%d keys are left of %d", tx.Keys(), left)
+		}
+		commit(t, s)
+	}
+	tx = s.Begin(at(1000))
+	tx.SetExpiry(put(tx, "later", ""), 1001)
+	commit(t, s)
+	sweep(t, s, at(1001))
+	if tx = s.Begin(at(1001)); tx.Keys() != 0 {
+		t.Error("what was added after a sweep outlived its expiry")
 	}
 }
 

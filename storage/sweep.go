@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math"
 	"time"
@@ -13,13 +14,14 @@ import (
 // records of keys that were dropped. It is called by the broker as a unit of
 // its own; it never runs beside anything.
 
-// expiryAdded keeps nextExpiry, the time before which nothing runs out.
-func (s *Store) expiryAdded(at int64) {
+// expiryAdded keeps nextExpiry, the time before which nothing runs out, and
+// expiryFloor. key is that of the record.
+func (s *Store) expiryAdded(at int64, key []byte) {
 	if at < s.nextExpiry {
 		s.nextExpiry = at
 	}
-	if at < s.expiryFloor {
-		s.expiryFloor = at
+	if bytes.Compare(key, s.expiryFloor) < 0 {
+		s.expiryFloor = append(s.expiryFloor[:0], key...)
 	}
 }
 
@@ -51,7 +53,8 @@ func (tx *Tx) Sweep(limit int) {
 
 // sweepExpired works from expiryFloor on: records before it have been deleted,
 // and walking over their tombstones again each time is what makes queues on an
-// LSM tree slow.
+// LSM tree slow. The floor is a key, not a time: a million keys may run out in
+// the same millisecond.
 func (tx *Tx) sweepExpired(limit int) {
 	s := tx.store
 	bySpace := make(map[uint32]*space, Databases)
@@ -65,11 +68,12 @@ func (tx *Tx) sweepExpired(limit int) {
 	}
 	var list []due
 	next := int64(math.MaxInt64)
-	lo := binary.BigEndian.AppendUint64([]byte{kindExpiry}, uint64(s.expiryFloor))
-	tx.scan(tx.view(tx.batch != nil), lo, []byte{kindExpiry + 1}, false, func(k, _ []byte) bool {
+	lo, end := s.expiryFloor, []byte{kindExpiry + 1}
+	s.expiryFloor = end
+	tx.scan(tx.view(tx.batch != nil), lo, end, false, func(k, _ []byte) bool {
 		at, spaceID, key := parseExpiryKey(k)
 		if at > tx.nowMs || len(list) == limit {
-			next = at
+			next, s.expiryFloor = at, bytes.Clone(k)
 			return false
 		}
 		list = append(list, due{at, spaceID, string(key)})
@@ -85,7 +89,6 @@ func (tx *Tx) sweepExpired(limit int) {
 		tx.batchKey(func(k []byte) []byte { return appendExpiryKey(k, d.at, d.space, d.key) }, opDelete)
 	}
 	s.nextExpiry = next
-	s.expiryFloor = min(next, tx.nowMs)
 }
 
 // sweepSpace walks the metadata of a flushed space and makes each key's records
