@@ -113,7 +113,7 @@ func subscribe(c *Ctx, kind pubsub.Kind) error {
 	for c.Args.More() {
 		name := c.Args.Next()
 		c.Server.Hub.Subscribe(&c.Session.Subs, kind, string(name))
-		pubsub.Confirm(c.Out, kind, true, name, subscriptions(c.Session, kind))
+		pubsub.Confirm(c.confirmations(), kind, true, name, subscriptions(c.Session, kind))
 	}
 	return nil
 }
@@ -129,12 +129,21 @@ func unsubscribe(c *Ctx, kind pubsub.Kind) error {
 	}
 	for _, name := range names {
 		c.Server.Hub.Unsubscribe(&c.Session.Subs, kind, string(name))
-		pubsub.Confirm(c.Out, kind, false, name, subscriptions(c.Session, kind))
+		pubsub.Confirm(c.confirmations(), kind, false, name, subscriptions(c.Session, kind))
 	}
 	if len(names) == 0 {
-		pubsub.Confirm(c.Out, kind, false, nil, subscriptions(c.Session, kind))
+		pubsub.Confirm(c.confirmations(), kind, false, nil, subscriptions(c.Session, kind))
 	}
 	return nil
+}
+
+// confirmations is where confirmations go: they are no replies, so that CLIENT
+// REPLY does not silence them.
+func (c *Ctx) confirmations() *resp.Buffer {
+	if c.Session.Reply != ReplyOn {
+		return &c.Session.Out
+	}
+	return c.Out
 }
 
 // subscriptions is the number that a confirmation tells: channels and patterns
