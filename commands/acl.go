@@ -309,17 +309,20 @@ func (srv *Server) loadACLFile() (gone []*acl.User, err error) {
 	path := srv.Config.ACLFile
 	text, err := srv.ReadFile(path)
 	if err != nil {
-		reason := err
-		if inPath := (*fs.PathError)(nil); errors.As(err, &inPath) {
-			reason = inPath.Err
-		}
-		return nil, acl.LoadError(fmt.Sprintf("Error loading ACLs, opening file '%s': %s", path, capital(reason.Error())))
+		return nil, acl.LoadError(fmt.Sprintf("Error loading ACLs, opening file '%s': %s", path, reasonOf(err)))
 	}
 	return srv.Users.Load(string(text), path)
 }
 
-// capital makes the first letter of an error of the system large, as C has it.
-func capital(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
+// reasonOf is an error about a file as C has it: without the file, and with a
+// capital letter.
+func reasonOf(err error) string {
+	if inPath := (*fs.PathError)(nil); errors.As(err, &inPath) {
+		err = inPath.Err
+	}
+	reason := err.Error()
+	return strings.ToUpper(reason[:1]) + reason[1:]
+}
 
 // LoadUsers makes the users that the configuration asks for, in lines of its
 // own or in a file. It is called once, before the first connection; an error

@@ -3,10 +3,12 @@ package commands
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/cairnmq/cairn/acl"
 	"github.com/cairnmq/cairn/config"
 	"github.com/cairnmq/cairn/lists"
 	"github.com/cairnmq/cairn/resp"
@@ -46,6 +48,13 @@ var adminCommands = slices.Concat(infoCommands, slowlogCommands, latencyCommands
 		Group: "server", Since: "2.0.0",
 		Summary: "Sets the counters of INFO to zero.", Complexity: "O(1)",
 		Run: configResetStat,
+	},
+	{
+		Parent: "config", Name: "rewrite", Arity: 2, Flags: Admin | NoScript | Loading | Stale,
+		Group: "server", Since: "2.8.0",
+		Summary:    "Writes the configuration in force to the file that the server was started with.",
+		Complexity: "O(N) where N is the number of directives and of lines of the file",
+		Run:        configRewrite,
 	},
 	{
 		Parent: "config", Name: "set", Arity: -4, Flags: Admin | NoScript | Loading | Stale,
@@ -175,6 +184,46 @@ func configSet(c *Ctx) error {
 	}
 	c.Out.OK()
 	return nil
+}
+
+const errNoConfigFile resp.Error = "ERR The server is running without a config file"
+
+func configRewrite(c *Ctx) error {
+	path := c.Config().File
+	if path == "" {
+		return errNoConfigFile
+	}
+	if err := c.Server.rewriteConfig(path); err != nil {
+		c.Server.Logf("CONFIG REWRITE to %s: %v", path, err)
+		return resp.Errorf("ERR Rewriting config file: %s", reasonOf(err))
+	}
+	c.Out.OK()
+	return nil
+}
+
+func (srv *Server) rewriteConfig(path string) error {
+	old, err := srv.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	text, err := srv.Config.Rewrite(string(old), srv.userLines())
+	if err != nil {
+		return err
+	}
+	return srv.WriteFile(path, []byte(text))
+}
+
+// userLines are the users as a configuration file has them.
+func (srv *Server) userLines() (lines []config.UserLine) {
+	implied := acl.NewUsers(srv.Table.known)
+	implied.SetDefaultPassword(srv.Config.RequirePass)
+	for _, u := range srv.Users.All() {
+		lines = append(lines, config.UserLine{
+			Name: u.Name(), Line: u.Line(),
+			Implied: u == srv.Users.Default() && u.Line() == implied.Default().Line(),
+		})
+	}
+	return lines
 }
 
 // configSetSecrets finds the passwords among the values.

@@ -128,6 +128,7 @@ func infoServer(r *report) {
 	if path, err := os.Executable(); err == nil {
 		r.put("executable", path)
 	}
+	r.put("config_file", srv.Config.File)
 }
 
 // runID is a name for this run of the server.

@@ -17,6 +17,8 @@ const Databases = 16
 // filled before the broker starts; from then on it belongs to the broker's loop,
 // and whoever needs a value in another goroutine is given a copy.
 type Config struct {
+	File string // path of the file it was read from; empty: none
+
 	Port           int
 	Bind           []string // a leading - tolerates an address that the machine lacks
 	UnixSocket     string   // path; empty: none

@@ -34,6 +34,9 @@ func (c *Config) Load(args []string) error {
 		if err := c.loadFile(file, 0); err != nil {
 			return err
 		}
+		if c.File, err = filepath.Abs(file); err != nil {
+			return fmt.Errorf("%s: %w", file, err)
+		}
 	}
 	for _, o := range options {
 		if err := c.assign(o.name, o.words); err != nil {
@@ -155,10 +158,6 @@ func (c *Config) loadFile(path string, depth int) error {
 	number := 0
 	for line := range strings.Lines(string(content)) {
 		number++
-		line = strings.TrimSpace(line)
-		if line == "" || line[0] == '#' {
-			continue
-		}
 		if err := c.loadLine(line, depth); err != nil {
 			return fmt.Errorf("%s:%d: %w", path, number, err)
 		}
@@ -167,6 +166,10 @@ func (c *Config) loadFile(path string, depth int) error {
 }
 
 func (c *Config) loadLine(line string, depth int) error {
+	line = strings.TrimSpace(line)
+	if line == "" || line[0] == '#' {
+		return nil
+	}
 	words, err := Split(line)
 	if err != nil {
 		return err

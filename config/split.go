@@ -1,6 +1,10 @@
 package config
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
 
 // ErrQuotes is the error for a line whose quotes do not match.
 var ErrQuotes = errors.New("unbalanced quotes")
@@ -73,6 +77,31 @@ func splitQuoted(w []byte, line string) (_ []byte, n int, ok bool) {
 		}
 	}
 	return nil, 0, false
+}
+
+// quoteIfNeeded writes a word so that Split reads it back.
+func quoteIfNeeded(word string) string {
+	plain := word != ""
+	for i := range len(word) {
+		plain = plain && '!' <= word[i] && word[i] <= '~' && !strings.ContainsRune(`"'\\#`, rune(word[i]))
+	}
+	if plain {
+		return word
+	}
+	var b strings.Builder
+	b.WriteByte('"')
+	for i := range len(word) {
+		switch c := word[i]; {
+		case c == '"' || c == '\\':
+			b.WriteString("\\" + word[i:i+1])
+		case ' ' <= c && c <= '~':
+			b.WriteByte(c)
+		default:
+			fmt.Fprintf(&b, `\x%02x`, c)
+		}
+	}
+	b.WriteByte('"')
+	return b.String()
 }
 
 func unescape(c byte) byte {

@@ -99,6 +99,7 @@ type memory struct {
 
 func (v memory) String() string { return strconv.FormatInt(*v.p, 10) }
 func (v memory) form() string   { return "bytes" }
+func (v memory) file() string   { return formatMemory(*v.p) }
 func (v memory) set(words []string) error {
 	word, err := one(words)
 	if err != nil {
@@ -136,6 +137,16 @@ func parseMemory(word string) (int64, bool) {
 		}
 	}
 	return 0, false
+}
+
+// formatMemory writes bytes in the largest unit of which they are a multiple.
+func formatMemory(n int64) string {
+	for _, u := range slices.Backward(units) {
+		if strings.HasSuffix(u.name, "b") && n != 0 && n%u.bytes == 0 && u.bytes > 1 {
+			return strconv.FormatInt(n/u.bytes, 10) + u.name
+		}
+	}
+	return strconv.FormatInt(n, 10)
 }
 
 // boolean is yes or no.
@@ -251,9 +262,14 @@ var classNames = [classes]string{ClassNormal: "normal", ClassReplica: "slave", C
 
 func (v outputLimits) form() string { return "class hard soft seconds ..." }
 func (v outputLimits) String() string {
+	return v.format(func(n int64) string { return strconv.FormatInt(n, 10) })
+}
+func (v outputLimits) file() string { return v.format(formatMemory) }
+
+func (v outputLimits) format(bytes func(int64) string) string {
 	var words []string
 	for class, l := range v.p {
-		words = append(words, fmt.Sprintf("%s %d %d %d", classNames[class], l.Hard, l.Soft, l.SoftSeconds))
+		words = append(words, fmt.Sprintf("%s %s %s %d", classNames[class], bytes(l.Hard), bytes(l.Soft), l.SoftSeconds))
 	}
 	return strings.Join(words, " ")
 }
