@@ -297,3 +297,70 @@ func TestUsers(t *testing.T) {
 		t.Error("CONFIG GET shows users")
 	}
 }
+
+// FuzzSet gives any directive any value: it is taken or refused as a whole, and
+// what CONFIG GET then answers can be set again and means the same.
+func FuzzSet(f *testing.F) {
+	for i := range table {
+		f.Add(table[i].name, table[i].initial)
+	}
+	for name, value := range map[string]string{
+		"maxclients": "-1", "timeout": "99999999999999999999", "proto-max-bulk-len": "1gbb", "client-query-buffer-limit": "18446744073709551615",
+		"client-output-buffer-limit": "normal 0 0 0 pubsub 1kb 0 0 slave 1 2 3", "notify-keyspace-events": "KEA\x00", "tls-protocols": "TLSv1.2 TLSv1.3",
+		"latency-tracking-info-percentiles": "nan 1e9 -1", "save": "900 1", "requirepass": "a b\nc", "loglevel": "LOUD", "maxmemory": "1",
+	} {
+		f.Add(name, value)
+	}
+	f.Fuzz(func(t *testing.T, name, value string) {
+		c := New()
+		before := c.Get("*")
+		if err := c.Set([]Pair{{"timeout", "7"}, {name, value}}); err != nil {
+			if got := c.Get("*"); !slices.Equal(got, before) {
+				t.Fatalf("refused (%v), but changed to %q", err, got)
+			}
+			return
+		}
+		after := c.Get("*")
+		again := New()
+		for _, p := range after {
+			if d := find(p.Name); d.flags&mutable == 0 {
+				continue
+			}
+			if err := again.Set([]Pair{p}); err != nil {
+				t.Fatalf("%s is shown as %q, which cannot be set: %v", p.Name, p.Value, err)
+			}
+		}
+		if got := again.Get("*"); !slices.Equal(got, after) {
+			t.Fatalf("%q\nset again is %q", after, got)
+		}
+	})
+}
+
+// FuzzFile reads lines of a configuration file. An error about what may be
+// secret does not show it.
+func FuzzFile(f *testing.F) {
+	for i := range table {
+		f.Add(table[i].name + " " + table[i].initial)
+	}
+	for _, line := range []string{`requirepass "a\x00b"`, "user alice on >secret ~* +@all", "user", `port "6379`, "bind * -::*", "user a\nuser a", "# port 1", "PORT 7000"} {
+		f.Add(line)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		c := New()
+		for line := range strings.Lines(text) {
+			line = strings.TrimSpace(line)
+			words, err := Split(line)
+			if err != nil || len(words) == 0 || strings.EqualFold(words[0], "include") {
+				continue // would read files
+			}
+			if err = c.loadLine(line, 0); err == nil {
+				continue
+			}
+			secret := strings.EqualFold(words[0], "requirepass") || strings.EqualFold(words[0], "user")
+			if secret && !errors.Is(err, errWords) && !errors.Is(err, errUserName) && !errors.Is(err, errUserTwice) {
+				t.Fatalf("%q: %v", line, err)
+			}
+		}
+		_ = c.settle()
+	})
+}

@@ -34,7 +34,10 @@ const (
 	flagRewritten = 1 << 0
 )
 
-var errMeta = errors.New("metadata of a list: wrong length")
+var (
+	errMeta      = errors.New("metadata of a list: wrong length")
+	errMetaFlags = errors.New("metadata of a list: flags that are not known")
+)
 
 func (l *list) AppendMeta(dst []byte) []byte {
 	dst = binary.BigEndian.AppendUint64(dst, l.head)
@@ -50,6 +53,9 @@ func (l *list) AppendMeta(dst []byte) []byte {
 func (l *list) decodeMeta(p []byte) error {
 	if len(p) != metaBytes {
 		return errMeta
+	}
+	if p[24]&^flagRewritten != 0 {
+		return errMetaFlags
 	}
 	l.head = binary.BigEndian.Uint64(p)
 	l.count = int64(binary.BigEndian.Uint64(p[8:]))

@@ -89,7 +89,10 @@ func (o *Object) SetLastUsed(t time.Time) { o.lastUsed = t }
 
 const metaHasExpiry = 1 << 0
 
-var errShortMeta = errors.New("metadata too short")
+var (
+	errShortMeta = errors.New("metadata too short")
+	errMetaKind  = errors.New("metadata of a kind that is not known")
+)
 
 // appendMeta encodes the metadata record: type, flags, id, expiry, and the
 // type's own part.
@@ -114,8 +117,11 @@ func (o *Object) decodeMeta(p []byte) error {
 	if len(p) < 10 {
 		return errShortMeta
 	}
-	o.typ = Type(p[0])
 	flags := p[1]
+	if p[0] == byte(TypeNone) || p[0] > byte(TypeStream) || flags&^metaHasExpiry != 0 {
+		return errMetaKind
+	}
+	o.typ = Type(p[0])
 	o.id = binary.BigEndian.Uint64(p[2:])
 	p = p[10:]
 	o.expireAt = 0
@@ -123,7 +129,9 @@ func (o *Object) decodeMeta(p []byte) error {
 		if len(p) < 8 {
 			return errShortMeta
 		}
-		o.expireAt = int64(binary.BigEndian.Uint64(p))
+		if o.expireAt = int64(binary.BigEndian.Uint64(p)); o.expireAt == 0 {
+			return errMetaKind
+		}
 		p = p[8:]
 	}
 	o.Meta = append([]byte(nil), p...)
