@@ -29,9 +29,12 @@ compat: ## compares with a real Redis (REDIS_SERVER=/path/to/redis-server), runs
 	@command -v "$${REDIS_SERVER:-redis-server}" >/dev/null || { echo "compat: no redis-server; make deps installs it"; exit 1; }
 	go test -count=1 -v ./compat_test
 
+stall: ## reports for how long each command about a million elements holds up another client
+	go test -count=1 -timeout 60m -v ./compat_test -run '^TestStall$$' -stall 1000000 -stall.fsync always
+
 fuzz: ## runs each fuzz target for FUZZTIME (30s)
 	@go test -list '^Fuzz' ./... | awk '/^Fuzz/ { targets[n++] = $$1 } /^ok/ { for (i = 0; i < n; i++) print $$2, targets[i]; n = 0 }' | \
-	while read -r package target; do echo "$$package $$target"; go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) "$$package" || exit 1; done
+	while read -r package target; do echo "$$package $$target"; go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x "$$package" || exit 1; done
 
 lint: ## gofmt, go vet, staticcheck
 	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "not formatted (gofmt -w):"; echo "$$unformatted"; exit 1; }
@@ -54,4 +57,4 @@ deps: ## installs what `make check` needs beside Go, on Debian: redis-server, re
 clean: ## removes what was built; ./data stays
 	rm -rf bin coverage.out
 
-.PHONY: help build run test race fuzz compat lint docs cover check deps clean
+.PHONY: help build run test race stall fuzz compat lint docs cover check deps clean

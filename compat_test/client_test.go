@@ -13,7 +13,7 @@ import (
 )
 
 // patience bounds every wait for a server. It is only spent when something is wrong, so it can be generous.
-const patience = 15 * time.Second
+const patience = 60 * time.Second
 
 // A client is one raw connection: what it sends and receives is exactly what the test says.
 type client struct {
