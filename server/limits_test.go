@@ -21,6 +21,7 @@ func (s *stuck) close()                      { s.closed = true }
 func (*stuck) fd() int                       { return -1 }
 func (*stuck) localAddr() net.Addr           { return &net.TCPAddr{} }
 func (*stuck) remoteAddr() net.Addr          { return &net.TCPAddr{} }
+func (*stuck) gone() bool                    { return false }
 func (*stuck) seesEnd() bool                 { return true }
 
 // The soft limit closes a client that stays above it for its seconds, not one

@@ -198,6 +198,12 @@ func (l *portableLink) hangUp() interest {
 	return toEnd & l.interest
 }
 
+func (l *portableLink) gone() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.hungUp || l.readErr != nil || l.writeErr != nil
+}
+
 func (l *portableLink) read(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

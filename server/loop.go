@@ -319,6 +319,11 @@ func (l *loop) feed(c *conn) {
 	if cap(l.arguments) > argumentsKept {
 		l.arguments = nil
 	}
+	if c.session.Blocked != nil && c.link.gone() {
+		// It would be served in this turn, and dropped before the next.
+		l.broker.Disconnect(c.session)
+		c.session.Touch(c.session)
+	}
 	if !c.runnable && l.queryTooLong(c) {
 		c.session.Killed = true
 		c.session.Touch(c.session)

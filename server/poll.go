@@ -24,6 +24,9 @@ type link interface {
 	fd() int // -1: none to speak of
 	localAddr() net.Addr
 	remoteAddr() net.Addr
+	// gone tells whether the peer is known to have sent all that it is going to
+	// send, though some of it may be unread.
+	gone() bool
 	// seesEnd tells whether the end of the connection is reported however many
 	// unread bytes stand before it. Where not, one has to read on to notice it.
 	seesEnd() bool

@@ -204,6 +204,8 @@ func (p *epoll) poll(events []event, timeout time.Duration) ([]event, error) {
 		what := happened(ready.Events)
 		if w.carried != nil {
 			what = w.carried.hangUp()
+		} else if what&toEnd != 0 {
+			w.conn.link.(*epollLink).hungUp = true
 		}
 		if what != 0 {
 			events = append(events, event{conn: w.conn, happened: what})
@@ -319,6 +321,7 @@ type epollLink struct {
 	sock          int
 	seq           int32
 	events        uint32 // that epoll reports
+	hungUp        bool   // the end was reported
 	local, remote net.Addr
 }
 
@@ -399,6 +402,7 @@ func (l *epollLink) close() {
 func (l *epollLink) fd() int              { return l.sock }
 func (l *epollLink) localAddr() net.Addr  { return l.local }
 func (l *epollLink) remoteAddr() net.Addr { return l.remote }
+func (l *epollLink) gone() bool           { return l.hungUp }
 func (l *epollLink) seesEnd() bool        { return true }
 
 // carriedLink is a link whose bytes goroutines carry, while epoll tells of its
