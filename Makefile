@@ -8,6 +8,9 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 FUZZTIME ?= 30s
 
+PEER   ?= redis-server
+ROUNDS ?= 5
+
 .DEFAULT_GOAL = help
 
 help: ## shows this
@@ -31,6 +34,11 @@ compat: ## compares with a real Redis (REDIS_SERVER=/path/to/redis-server), runs
 
 stall: ## reports for how long each command about a million elements holds up another client
 	go test -count=1 -timeout 60m -v ./compat_test -run '^TestStall$$' -stall 1000000 -stall.fsync always
+
+bench: build ## compares with PEER (redis-server) in ROUNDS (5) rounds, writes docs/benchmarks.md (ONLY='publish|rpop-1/128B' QUICK=1: a part)
+	go build -trimpath -o bin/cairn-bench ./bench
+	bin/cairn-bench -peer '$(PEER)' -rounds $(ROUNDS) $(if $(ONLY),-only '$(ONLY)') $(if $(QUICK),-quick) $(if $(BACKLOG),-backlog $(BACKLOG)) \
+		$(if $(OUT),-out '$(OUT)') $(if $(AGAINST),-against '$(AGAINST)')
 
 fuzz: ## runs each fuzz target for FUZZTIME (30s)
 	@go test -list '^Fuzz' ./... | awk '/^Fuzz/ { targets[n++] = $$1 } /^ok/ { for (i = 0; i < n; i++) print $$2, targets[i]; n = 0 }' | \
@@ -57,4 +65,4 @@ deps: ## installs what `make check` needs beside Go, on Debian: redis-server, re
 clean: ## removes what was built; ./data stays
 	rm -rf bin coverage.out
 
-.PHONY: help build run test race stall fuzz compat lint docs cover check deps clean
+.PHONY: help build run test race compat stall bench fuzz lint docs cover check deps clean
