@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"runtime/debug"
+	"syscall"
 
 	"github.com/cairnmq/cairn/config"
 	"github.com/cairnmq/cairn/server"
@@ -63,6 +64,8 @@ func openStore(c *config.Config, log *server.Log) (*storage.Store, error) {
 		return nil, fmt.Errorf("%s: %w: name another folder with --dir", c.Dir, err)
 	case errors.Is(err, storage.ErrDamaged):
 		return nil, fmt.Errorf("%s: %w: keep a copy of the folder, `cairn check --dir %s` tells more, `cairn restore` brings a backup back", c.Dir, err, c.Dir)
+	case errors.Is(err, syscall.ENOSPC):
+		return nil, fmt.Errorf("the data folder %s: %w: free some space on that disk", c.Dir, err)
 	case errors.Is(err, fs.ErrPermission):
 		return nil, notWritable(c.Dir, err)
 	case err != nil:

@@ -179,6 +179,10 @@ func (b *Broker) check(s *Session, cmd *commands.Command, args [][]byte) error {
 	if err := b.permit(s, cmd, args); err != nil {
 		return err
 	}
+	if b.server.Full != "" && adds(s, cmd) {
+		b.server.Counters.RefusedFull++
+		return b.server.Full
+	}
 	if s.Out.Proto != 3 && !cmd.Has(commands.InSubscribe) && s.Subscribed() {
 		return resp.Errorf("ERR Can't execute '%s': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context", cmd.FullName())
 	}
@@ -186,6 +190,13 @@ func (b *Broker) check(s *Session, cmd *commands.Command, args [][]byte) error {
 		return commands.ErrMonitorKeys
 	}
 	return nil
+}
+
+// adds reports whether the command, or one of the transaction that it executes,
+// adds data.
+func adds(s *Session, cmd *commands.Command) bool {
+	return cmd.Has(commands.DenyOOM) || (cmd.Name == "exec" && s.Multi != nil &&
+		slices.ContainsFunc(s.Multi.Queue, func(q commands.Queued) bool { return q.Cmd.Has(commands.DenyOOM) }))
 }
 
 // permit refuses what the session's user has no right to.

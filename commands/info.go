@@ -359,6 +359,14 @@ func infoCairn(r *report) {
 	r.put("block_cache_hits", m.BlockCache.Hits)
 	r.put("block_cache_misses", m.BlockCache.Misses)
 
+	full := 0
+	if srv.Full != "" {
+		full = 1
+	}
+	r.put("disk_full", full)
+	r.put("disk_refused_commands", srv.Counters.RefusedFull)
+	r.bytes("disk_free_bytes", srv.Disk.Free)
+	r.bytes("disk_total_bytes", srv.Disk.Total)
 	r.bytes("storage_disk_bytes", int64(m.DiskSpaceUsage()))
 	r.put("storage_wal_files", m.WAL.Files)
 	r.put("storage_wal_bytes", m.WAL.Size)

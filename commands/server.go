@@ -58,6 +58,11 @@ type Server struct {
 	SyncTurn bool
 
 	Started time.Time
+	// Full, if not empty, is the reply to commands that add data (DenyOOM): there
+	// is no room for them. The server sets it.
+	Full resp.Error
+	Disk Disk
+
 	// LastSave is when SAVE or BGSAVE last came to a good end; zero: not yet.
 	LastSave time.Time
 	Backups  Backups
@@ -113,6 +118,13 @@ func (srv *Server) Withdraw(s *Session) {
 // DBKey names a key of a database.
 type DBKey = storage.KeyRef
 
+// Disk is what the server last found out about its disk, in bytes. What it could
+// not is 0.
+type Disk struct {
+	Free, Total int64 // of the file system
+	Used        int64 // by the store
+}
+
 // Pause says until when which commands are held back.
 type Pause struct {
 	Until time.Time
@@ -139,6 +151,7 @@ type Counters struct {
 	Turns            int64
 	OutputLimitKills int64
 	QueryLimitKills  int64
+	RefusedFull      int64            // commands refused for lack of disk space
 	ErrorReplies     map[string]int64 // by code: "ERR", "WRONGTYPE"
 	UnexpectedError  int64
 	Denied           [acl.Denials]int64

@@ -50,6 +50,8 @@ type Config struct {
 	ObjectCacheSize int64  // bytes
 	BlockCacheSize  int64  // bytes
 	Databases       int
+	MinFreeDisk     int64  // bytes; 0: none
+	MaxDisk         int64  // bytes; 0: no limit
 	BackupDir       string // empty: within Dir
 	BackupKeep      int    // 0: all
 	ShutdownTimeout time.Duration

@@ -178,6 +178,14 @@ var table = []directive{
 		help:  "Memory for blocks read from disk.",
 		value: func(c *Config) value { return memory{&c.BlockCacheSize, cacheBytesMin, bytesMax} },
 	}, {
+		name: "min-free-disk", group: data, initial: "256mb", flags: mutable,
+		help:  "Free space on the disk of dir, in bytes, at which commands that add data are refused with an error; those that take data away go on. 0 for none.",
+		value: func(c *Config) value { return memory{&c.MinFreeDisk, 0, bytesMax} },
+	}, {
+		name: "maxdisk", group: data, initial: "0", flags: mutable,
+		help:  "Disk space that the data folder may take, in bytes; at more, commands that add data are refused with an error. Space comes back some time after data were taken away. 0 for no limit.",
+		value: func(c *Config) value { return memory{&c.MaxDisk, 0, bytesMax} },
+	}, {
 		name: "backup-dir", group: data, flags: mutable,
 		help:  "Folder in which BGSAVE and `cairn backup` make backups; empty for `backups` in the data folder. On the file system of the data folder a backup takes no time, and no space until what it holds is gone from there.",
 		value: func(c *Config) value { return text{&c.BackupDir, "path"} },

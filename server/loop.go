@@ -72,6 +72,9 @@ type loop struct {
 	turnBegan               time.Time
 	turnOver                bool
 
+	disk   disk
+	tidyAt time.Time
+
 	cursor        int       // place in conns where the upkeep goes on
 	upkeepAt      time.Time // when it goes on
 	acceptAgainAt time.Time // zero: connections are accepted, or never again
@@ -117,6 +120,7 @@ func (l *loop) run() (err error) {
 		if !now.Before(l.upkeepAt) {
 			l.upkeep(now)
 		}
+		l.tidy(now)
 		if l.ending != nil && l.ended(now) {
 			return nil
 		}
@@ -139,6 +143,9 @@ func (l *loop) patience(now time.Time) time.Duration {
 	}
 	if !l.acceptAgainAt.IsZero() {
 		sooner(l.acceptAgainAt)
+	}
+	if l.broker.Server().Store.Unflushed() {
+		sooner(l.tidyAt)
 	}
 	if l.ending != nil {
 		sooner(l.ending.deadline)
@@ -224,6 +231,7 @@ func (l *loop) turn(now time.Time) error {
 	if !l.due(now) {
 		return nil
 	}
+	l.lookAtDisk(now)
 	l.broker.Begin(now)
 	// Only now: what was due may have taken long, and clients must not wait until
 	// nothing is due any more.

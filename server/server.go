@@ -195,6 +195,7 @@ func (s *Server) announce() {
 		}
 	}
 	o.Log.Printf(Notice, "Data in %s: %d keys", c.Dir, s.keys())
+	s.loop.lookAtDisk(time.Now())
 	o.Log.Printf(Notice, "appendfsync %s: %s", c.AppendFsync, map[string]string{
 		config.FsyncAlways:      "a write is acknowledged when it is on disk",
 		config.FsyncEverySecond: "a write is acknowledged when the system has it, and is on disk a second later",

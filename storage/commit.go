@@ -93,6 +93,11 @@ func (s *Store) commit(tx *Tx) error {
 		return fmt.Errorf("commit turn %d: %w", tx.seq, err)
 	}
 	s.Commits++
+	s.written += int64(tx.batch.Len())
+	if s.unflushed.since.IsZero() {
+		s.unflushed.since = tx.now
+	}
+	s.unflushed.written += int64(tx.batch.Len())
 	s.Changes += int64(tx.edits)
 	if tx.indexed {
 		_ = tx.batch.Close() // back to the pool, cannot fail

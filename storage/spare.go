@@ -3,8 +3,10 @@ package storage
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
+	"syscall"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -24,34 +26,55 @@ import (
 // what a reused or preallocated log may have there anyway: recovery takes them
 // for the end.
 //
-// The first spare is made before the store opens (about 30 ms on the machine
-// above), so that this holds from the first write on.
+// A log holds what a memtable holds, and Pebble begins with a small memtable
+// after each start and doubles it with each that follows. So the first spares
+// are small, too, and made quickly: before the store opens, so that all this
+// holds from the first write on. A log file that is too small to be reused for
+// a bigger memtable gives way to a spare.
 
 const (
 	sparePrefix   = "spare-"
 	spareReady    = ".zero"    // complete and synced
 	sparePartial  = ".partial" // being written; worthless after a crash
-	sparesKept    = 2
+	sparesKept    = 2          // for the logs that come next
 	spareStepSize = 1 << 20
+	// firstMemTable is Pebble's first memtable after a start.
+	firstMemTable = 256 << 10
 )
 
 // spareLogs makes and keeps spare log files of one folder. A nil one has none.
 type spareLogs struct {
 	fs   vfs.FS
 	dir  string
-	size int64
+	size int64 // of the largest
 
 	mu      sync.Mutex
-	ready   []string // paths
-	made    int      // for their names
+	ready   []spare
+	begun   int // logs that were begun since the start
+	made    int // for their names
 	stopped bool
+	noRoom  bool // the disk is nearly full
 	wake    chan struct{}
 	done    chan struct{}
 }
 
+type spare struct {
+	path string
+	size int64
+}
+
+// logSize returns how large the nth log since the start is to be.
+func (p *spareLogs) logSize(n int) int64 {
+	size := min(int64(firstMemTable), p.size)
+	for ; n > 0 && size < p.size; n-- {
+		size = min(2*size, p.size)
+	}
+	return size
+}
+
 // openSpareLogs adopts the spares that an earlier run has left, makes sure that
-// there is one, and begins to keep more of them ready. Without a size there are
-// none.
+// there are those for the first logs, and begins to keep more of them ready.
+// Without a size there are none.
 func openSpareLogs(fs vfs.FS, dir string, size int64) (*spareLogs, error) {
 	names, err := fs.List(dir)
 	if err != nil {
@@ -64,8 +87,8 @@ func openSpareLogs(fs vfs.FS, dir string, size int64) (*spareLogs, error) {
 		}
 		path := fs.PathJoin(dir, name)
 		info, err := fs.Stat(path)
-		if err == nil && strings.HasSuffix(name, spareReady) && info.Size() == size && len(p.ready) < sparesKept {
-			p.ready = append(p.ready, path)
+		if err == nil && strings.HasSuffix(name, spareReady) && len(p.ready) < sparesKept && (info.Size() == size || info.Size() == p.logSize(0)) {
+			p.ready = append(p.ready, spare{path, info.Size()})
 			continue
 		}
 		if err := fs.Remove(path); err != nil {
@@ -75,8 +98,12 @@ func openSpareLogs(fs vfs.FS, dir string, size int64) (*spareLogs, error) {
 	if size == 0 {
 		return nil, nil
 	}
-	if len(p.ready) == 0 {
-		if err := p.make(); err != nil {
+	for missing, ok := p.missing(); ok && missing < size; missing, ok = p.missing() {
+		// A broker must be able to start on a full disk: how else would it be
+		// emptied?
+		if err := p.make(missing); errors.Is(err, syscall.ENOSPC) {
+			break
+		} else if err != nil {
 			return nil, fmt.Errorf("write a spare log file: %w", err)
 		}
 	}
@@ -85,21 +112,102 @@ func openSpareLogs(fs vfs.FS, dir string, size int64) (*spareLogs, error) {
 	return p, nil
 }
 
-// take returns the path of a spare file, "" if none is ready: nobody waits for
-// one.
-func (p *spareLogs) take() string {
+// missing returns the size of a spare that is wanted for one of the logs that
+// come next; ok is false if all are ready.
+func (p *spareLogs) missing() (size int64, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.stopped || p.noRoom {
+		return 0, false
+	}
+	for n := range sparesKept {
+		size := p.logSize(p.begun + n)
+		have, want := 0, 0
+		for _, r := range p.ready {
+			if r.size == size {
+				have++
+			}
+		}
+		for m := range n + 1 {
+			if p.logSize(p.begun+m) == size {
+				want++
+			}
+		}
+		if have < want {
+			return size, true
+		}
+	}
+	return 0, false
+}
+
+// take begins a log. It returns the path of a spare file for it, "" if none is
+// ready: nobody waits for one. has is the size of a file that could be reused
+// instead, and will be if it is large enough.
+func (p *spareLogs) take(has int64) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	size := p.logSize(p.begun)
+	p.begun++
+	p.ask()
+	if has >= size {
+		return ""
+	}
+	for i, r := range p.ready {
+		if r.size == size {
+			p.ready = slices.Delete(p.ready, i, i+1)
+			return r.path
+		}
+	}
+	return ""
+}
+
+// giveUp removes the spares, to make room on a full disk.
+func (p *spareLogs) giveUp() {
+	if p == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.noRoom = true
+	for _, r := range p.ready {
+		_ = p.fs.Remove(r.path) // what cannot be removed makes no room
+	}
+	p.ready = nil
+}
+
+// allow says whether there is room for spares.
+func (p *spareLogs) allow(room bool) {
+	if p == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.noRoom = !room
+	p.ask()
+}
+
+// ask wakes the making of spares. The lock is held.
+func (p *spareLogs) ask() {
+	if p.stopped {
+		return
+	}
 	select {
 	case p.wake <- struct{}{}:
 	default:
 	}
-	if len(p.ready) == 0 {
-		return ""
+}
+
+// bytes returns the size of the spares.
+func (p *spareLogs) bytes() (total int64) {
+	if p == nil {
+		return 0
 	}
-	path := p.ready[0]
-	p.ready = p.ready[1:]
-	return path
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, r := range p.ready {
+		total += r.size
+	}
+	return total
 }
 
 // stop ends the making of spares; those that are ready stay for the next run.
@@ -119,30 +227,23 @@ func (p *spareLogs) stop() {
 func (p *spareLogs) keep() {
 	defer close(p.done)
 	for range p.wake {
-		for p.wanted() {
-			if p.make() != nil {
+		for size, ok := p.missing(); ok; size, ok = p.missing() {
+			if p.make(size) != nil {
 				break
 			}
 		}
 	}
 }
 
-func (p *spareLogs) wanted() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return !p.stopped && len(p.ready) < sparesKept
-}
-
 var errStopped = errors.New("stopped")
 
 // make writes one spare file.
-func (p *spareLogs) make() (err error) {
+func (p *spareLogs) make(size int64) (err error) {
 	p.mu.Lock()
-	p.made++
-	base := p.fs.PathJoin(p.dir, fmt.Sprintf("%s%d-%d", sparePrefix, p.size, p.made))
-	for p.taken(base + spareReady) {
+	base := ""
+	for base == "" || p.taken(base+spareReady) {
 		p.made++
-		base = p.fs.PathJoin(p.dir, fmt.Sprintf("%s%d-%d", sparePrefix, p.size, p.made))
+		base = p.fs.PathJoin(p.dir, fmt.Sprintf("%s%d-%d", sparePrefix, size, p.made))
 	}
 	p.mu.Unlock()
 
@@ -155,7 +256,7 @@ func (p *spareLogs) make() (err error) {
 			_ = p.fs.Remove(base + sparePartial) // removed at the next start otherwise
 		}
 	}()
-	if err := p.fill(f); err != nil {
+	if err := p.fill(f, size); err != nil {
 		return errors.Join(err, f.Close())
 	}
 	if err := f.Close(); err != nil {
@@ -165,14 +266,14 @@ func (p *spareLogs) make() (err error) {
 		return err
 	}
 	p.mu.Lock()
-	p.ready = append(p.ready, base+spareReady)
+	p.ready = append(p.ready, spare{base + spareReady, size})
 	p.mu.Unlock()
 	return nil
 }
 
 func (p *spareLogs) taken(path string) bool {
 	for _, r := range p.ready {
-		if r == path {
+		if r.path == path {
 			return true
 		}
 	}
@@ -181,13 +282,13 @@ func (p *spareLogs) taken(path string) bool {
 
 // fill writes zeros and syncs them. It goes in steps, so that an end of the
 // process need not wait and other writes get their share of the disk.
-func (p *spareLogs) fill(f vfs.File) error {
-	zeros := make([]byte, min(spareStepSize, p.size))
-	for left := p.size; left > 0; {
+func (p *spareLogs) fill(f vfs.File, size int64) error {
+	zeros := make([]byte, min(spareStepSize, size))
+	for left := size; left > 0; {
 		p.mu.Lock()
-		stopped := p.stopped
+		enough := p.stopped || p.noRoom
 		p.mu.Unlock()
-		if stopped {
+		if enough {
 			return errStopped
 		}
 		n := min(left, int64(len(zeros)))

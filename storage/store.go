@@ -86,6 +86,10 @@ type Store struct {
 	expiryFloor   []byte // no record of an expiry is before this key
 	failed        error
 	readOnly      bool
+	written       int64
+	ranOut        *atomic.Bool
+	unflushed     unflushed
+	rotated       atomic.Bool // a memtable has become full
 }
 
 // Open opens the store in dir, which is created if need be.
@@ -130,6 +134,7 @@ func Open(dir string, o Options) (*Store, error) {
 
 func openLocked(dir string, o Options, lock *pebble.Lock) (*Store, error) {
 	var spares *spareLogs
+	ranOut := new(atomic.Bool)
 	if !o.ReadOnly {
 		var err error
 		if spares, err = openSpareLogs(o.FS, filepath.Join(dir, storeDir), o.SpareLogBytes); err != nil {
@@ -137,9 +142,10 @@ func openLocked(dir string, o Options, lock *pebble.Lock) (*Store, error) {
 		}
 	}
 	s := &Store{
-		log:          newLogFS(o.FS, filepath.Join(dir, storeDir), o.Sync, spares),
+		log:          newLogFS(whenFull(o.FS, ranOut, spares), filepath.Join(dir, storeDir), o.Sync, spares),
 		lock:         lock,
 		readOnly:     o.ReadOnly,
+		ranOut:       ranOut,
 		cache:        newCache(o.CacheBytes),
 		nextExpiry:   math.MaxInt64,
 		expiryFloor:  []byte{kindExpiry},
@@ -148,6 +154,7 @@ func openLocked(dir string, o Options, lock *pebble.Lock) (*Store, error) {
 	engine := &engineLog{logf: o.Logf, fatal: o.Fatal}
 	engine.opening.Store(true)
 	options := pebbleOptions(s.log, o, engine)
+	options.EventListener.WALCreated = func(pebble.WALCreateInfo) { s.rotated.Store(true) }
 	if o.tune != nil {
 		o.tune(options)
 	}

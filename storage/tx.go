@@ -409,6 +409,7 @@ func (tx *Tx) Put(o *Object, sub, value []byte) {
 // Delete removes the record sub of the object.
 func (tx *Tx) Delete(o *Object, sub []byte) {
 	tx.writable()
+	tx.store.unflushed.deleted++
 	op := tx.batch.DeleteDeferred(recordKeyPrefixLen + len(sub))
 	appendRecordKey(op.Key[:0], o.id, sub)
 	tx.check(op.Finish())
@@ -421,6 +422,7 @@ func (tx *Tx) Delete(o *Object, sub []byte) {
 // the result would be undefined.
 func (tx *Tx) DeleteOnce(o *Object, sub []byte) {
 	tx.writable()
+	tx.store.unflushed.deleted++
 	op := tx.batch.SingleDeleteDeferred(recordKeyPrefixLen + len(sub))
 	appendRecordKey(op.Key[:0], o.id, sub)
 	tx.check(op.Finish())
@@ -432,6 +434,7 @@ func (tx *Tx) DeleteOnce(o *Object, sub []byte) {
 func (tx *Tx) DeleteRange(o *Object, from, to []byte) {
 	tx.writable()
 	lo, hi := recordBounds(o.id, from, to)
+	tx.store.unflushed.deleted += flushTakenMin // it may be as many
 	tx.check(tx.batch.DeleteRange(lo, hi, nil))
 	o.written = true
 }

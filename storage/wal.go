@@ -53,7 +53,7 @@ func (l *logFS) isLog(name string) bool {
 // Create implements vfs.FS.
 func (l *logFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
 	if l.spares != nil && l.isLog(name) {
-		if spare := l.spares.take(); spare != "" {
+		if spare := l.spares.take(0); spare != "" {
 			f, err := l.FS.ReuseForWrite(spare, name, c)
 			return l.wrap(name, f, err)
 		}
@@ -64,6 +64,16 @@ func (l *logFS) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
 
 // ReuseForWrite implements vfs.FS.
 func (l *logFS) ReuseForWrite(oldname, newname string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	if l.spares != nil && l.isLog(newname) {
+		if info, err := l.FS.Stat(oldname); err == nil {
+			if spare := l.spares.take(info.Size()); spare != "" {
+				if err := l.FS.Remove(oldname); err != nil {
+					return nil, err
+				}
+				oldname = spare
+			}
+		}
+	}
 	f, err := l.FS.ReuseForWrite(oldname, newname, c)
 	return l.wrap(newname, f, err)
 }
@@ -107,6 +117,10 @@ type logFile struct {
 	closing sync.Mutex
 	closed  bool
 }
+
+// Preallocate implements vfs.File. Room for a whole log would be set aside in
+// the first, small ones as well, and does not make syncs faster (spare.go).
+func (f *logFile) Preallocate(offset, length int64) error { return nil }
 
 // Sync implements vfs.File.
 func (f *logFile) Sync() error { return f.sync(f.File.Sync) }

@@ -1,0 +1,102 @@
+package storage
+
+import (
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// # A disk that fills up
+//
+// The broker refuses what adds data long before the disk is full (min-free-disk),
+// so that what takes data away can go on: pops and acknowledgements are writes,
+// too, and so is the engine's own work, through which space comes back. But the
+// disk may fill up by others' doing, faster than anybody looks. Then the spare
+// log files are given up, which makes room for the engine to go on with, and the
+// store says that it ran out of space. If there is still none for the log, the
+// commit fails, and the process ends.
+
+// Disk is how things stand on the disk that holds a store.
+type Disk struct {
+	// Free and Total are bytes of the file system; both 0: not known.
+	Free, Total int64
+	// Used is what the store takes, spare log files included.
+	Used int64
+	// RanOut says that something could not be written since the last call, for
+	// lack of space.
+	RanOut bool
+}
+
+// Disk looks at the disk.
+func (s *Store) Disk() (Disk, error) {
+	d := Disk{
+		Used:   int64(s.db.Metrics().DiskSpaceUsage()) + s.log.spares.bytes(),
+		RanOut: s.ranOut.Swap(false),
+	}
+	usage, err := s.log.GetDiskUsage(s.log.dir)
+	if err != nil && !errors.Is(err, vfs.ErrUnsupported) {
+		return d, err
+	}
+	d.Free, d.Total = int64(usage.AvailBytes), int64(usage.TotalBytes)
+	return d, nil
+}
+
+// whenFull makes room on a disk that is full.
+func whenFull(fs vfs.FS, ranOut *atomic.Bool, spares *spareLogs) vfs.FS {
+	return vfs.OnDiskFull(fs, func() {
+		ranOut.Store(true)
+		spares.giveUp()
+	})
+}
+
+// Written counts the bytes of all commits.
+func (s *Store) Written() int64 { return s.written }
+
+// KeepSpares says whether there is room for spare log files; there is until it
+// is said that there is not.
+func (s *Store) KeepSpares(room bool) { s.log.spares.allow(room) }
+
+// # Space that comes back
+//
+// What was taken away leaves the disk when the engine next works there, and it
+// works when memtables are full: deletions are small, and a queue that was
+// drained and then left alone would take its space for ever. So what is in
+// memory is flushed once it has been there for a while.
+
+const (
+	flushAge      = 10 * time.Second
+	flushAgeFull  = time.Second // on a disk that is full
+	flushBytesMin = 1 << 20     // or
+	flushTakenMin = 1000        // records that were deleted
+)
+
+// unflushed is what the memtable in use holds.
+type unflushed struct {
+	since   time.Time // of the first write
+	written int64     // bytes
+	deleted int64     // records
+}
+
+// FlushOld begins to flush what has been in memory for long, in the background;
+// full says that space is needed.
+func (s *Store) FlushOld(now time.Time, full bool) error {
+	u := &s.unflushed
+	if s.rotated.Swap(false) { // the memtable was full
+		*u = unflushed{}
+	}
+	if s.failed != nil || u.since.IsZero() {
+		return nil
+	}
+	age := now.Sub(u.since)
+	if age < flushAgeFull || (!full && (age < flushAge || (u.written < flushBytesMin && u.deleted < flushTakenMin))) {
+		return nil
+	}
+	*u = unflushed{}
+	_, err := s.db.AsyncFlush()
+	return err
+}
+
+// Unflushed reports whether FlushOld may have something to do in time.
+func (s *Store) Unflushed() bool { return !s.unflushed.since.IsZero() }
