@@ -34,6 +34,8 @@ var sortCommands = []Command{
 }
 
 // sortKeys finds the list and where it is to be stored: the last STORE counts.
+// What stands behind an option is no option, also behind STORE: rights are checked
+// for the keys that are found here.
 func sortKeys(args [][]byte) ([]int, bool) {
 	at, store := []int{1}, 0
 	for i := 2; i < len(args); i++ {
@@ -43,7 +45,8 @@ func sortKeys(args [][]byte) ([]int, bool) {
 		case EqualFold(args[i], "GET"), EqualFold(args[i], "BY"):
 			i++
 		case EqualFold(args[i], "STORE") && i+1 < len(args):
-			store = i + 1
+			i++
+			store = i
 		}
 	}
 	if store > 0 {

@@ -599,12 +599,40 @@ func keysOfStreams(from int) func(args [][]byte) (at []int, ok bool) {
 		for first < len(args) && !EqualFold(args[first], "STREAMS") {
 			first++
 		}
-		first++
-		for i := range (len(args) - first) / 2 {
-			at = append(at, first+i)
-		}
-		return at, at != nil
+		return firstHalf(args, first+1)
 	}
+}
+
+// firstHalf returns the places of the first half of the arguments from an index on.
+func firstHalf(args [][]byte, first int) (at []int, ok bool) {
+	for i := range (len(args) - first) / 2 {
+		at = append(at, first+i)
+	}
+	return at, at != nil
+}
+
+// keysOfGroupRead finds the keys of XREADGROUP. A group or a consumer may be
+// called STREAMS, which misleads Redis: a call that makes sense is read as the
+// command itself reads it, since rights are checked for the keys found here.
+func keysOfGroupRead(args [][]byte) (at []int, ok bool) {
+	hasGroup := false
+	for i := 1; i < len(args); {
+		is := func(word string) bool { return EqualFold(args[i], word) }
+		switch {
+		case is("STREAMS") && hasGroup:
+			return firstHalf(args, i+1)
+		case is("GROUP"):
+			hasGroup = true
+			i += 3
+		case is("NOACK"):
+			i++
+		case is("COUNT"), is("MAXCOUNT"), is("MAXSIZE"), is("BLOCK"), is("CLAIM"):
+			i += 2
+		default:
+			return keysOfStreams(4)(args)
+		}
+	}
+	return keysOfStreams(4)(args)
 }
 
 // readArgs are the arguments that XREAD and XREADGROUP share.

@@ -49,7 +49,7 @@ var streamGroupCommands = []Command{
 		Run:     xgroupSetID,
 	},
 	{
-		Name: "xreadgroup", Arity: -7, Flags: Write | Blocking, KeysFunc: keysOfStreams(4),
+		Name: "xreadgroup", Arity: -7, Flags: Write | Blocking, KeysFunc: keysOfGroupRead,
 		Group: "stream", Since: "5.0.0",
 		Syntax:    "GROUP group consumer [COUNT count] [MAXCOUNT maxcount] [MAXSIZE maxsize] [BLOCK milliseconds] [CLAIM min-idle-time] [NOACK] STREAMS key [key ...] id [id ...]",
 		KeySearch: KeySearch{Keyword: "STREAMS", From: 4}, Access: []string{"RO access"},
