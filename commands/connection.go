@@ -149,14 +149,15 @@ func hello(c *Ctx) error {
 	return nil
 }
 
-// helloSecrets finds what stands behind AUTH.
-func helloSecrets(args [][]byte) []int {
+// helloSecrets finds what stands behind AUTH, however often that is there. A name
+// may be AUTH as well: rather too much is hidden than a password shown.
+func helloSecrets(args [][]byte) (at []int) {
 	for i := 2; i+2 < len(args); i++ {
 		if EqualFold(args[i], "AUTH") {
-			return []int{i + 1, i + 2}
+			at = append(at, i+1, i+2)
 		}
 	}
-	return nil
+	return at
 }
 
 // speak changes the version of the protocol, from the reply to this command on.

@@ -1,6 +1,7 @@
 package commands
 
 import (
+	"bytes"
 	"errors"
 	"math/rand/v2"
 	"strings"
@@ -345,6 +346,32 @@ func TestSlowLog(t *testing.T) {
 		"SLOWLOG RESET -> +OK",
 		"SLOWLOG GET -> *0",
 	)
+}
+
+// Passwords are shown to nobody, wherever they stand.
+func TestSecretsAreNotShown(t *testing.T) {
+	table := NewTable()
+	for _, call := range []string{
+		"AUTH SECRET",
+		"AUTH SECRET SECRET",
+		"HELLO 3 AUTH user SECRET",
+		"HELLO 3 SETNAME name AUTH user SECRET",
+		"HELLO 3 SETNAME AUTH AUTH user SECRET",
+		"HELLO 3 AUTH user SECRET AUTH user SECRET",
+		"HELLO 3 AUTH AUTH SECRET auth AUTH SECRET SETNAME name",
+		"HELLO 3 AHTU AUTH user SECRET",
+		"CONFIG SET timeout 1 requirepass SECRET",
+		"ACL SETUSER user on >SECRET",
+	} {
+		args := words(call)
+		cmd, err := table.Resolve(args)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if shown := bytes.Join(cmd.Shown(args), []byte(" ")); bytes.Contains(shown, []byte("SECRET")) {
+			t.Errorf("%s is shown as %s", call, shown)
+		}
+	}
 }
 
 func TestConfig(t *testing.T) {
