@@ -47,9 +47,11 @@ func run(started time.Time, args []string) error {
 	case err != nil:
 		return err
 	}
-	// From here on: whoever has started cairn may ask it to end at any time.
+	// From here on: whoever has started cairn may ask it to end at any time. A
+	// log that nobody reads any more is no such request.
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	signal.Ignore(syscall.SIGPIPE)
 	log, err := openLog(c)
 	if err != nil {
 		return err

@@ -1,9 +1,12 @@
 package compat_test
 
 import (
+	"bufio"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -223,5 +226,33 @@ func TestPassword(t *testing.T) {
 			t.Errorf("no password: %v", err)
 		}
 		rdb.Close()
+	}
+}
+
+// A log that nobody reads any more is no reason to end: cairn | logger, and the logger crashes.
+func TestReaderOfTheLogIsGone(t *testing.T) {
+	server := ownCairn(t, t.TempDir()) // skips where there is nothing to start
+	server.terminate(t)
+	read, write, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(server.bin, append(slices.Clone(server.args), "--loglevel", "debug")...)
+	cmd.Stdout, cmd.Stderr = write, write
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Kill() // an error means that it has ended already
+		cmd.Wait()         // killed, or ended as told below
+	})
+	log := bufio.NewScanner(read)
+	for log.Scan() && !strings.Contains(log.Text(), "Ready to accept connections") {
+	}
+	if err := errors.Join(log.Err(), write.Close(), read.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 { // a line in the log for each
+		want(t, connect(t, server, 3).Ping(t.Context()), "PONG")
 	}
 }
