@@ -27,6 +27,8 @@ type Options struct {
 	// commandstats): nothing that a client can tell apart depends on it. Nil
 	// counts no time.
 	Elapsed func() time.Duration
+	// Sleep stops the caller for a while (DEBUG SLEEP). Nil does not.
+	Sleep func(time.Duration)
 	// Logf takes what an operator should see; nil drops it.
 	Logf func(format string, args ...any)
 	// Started is when the process started.
@@ -63,6 +65,9 @@ func New(o Options) *Broker {
 	if o.Elapsed == nil {
 		o.Elapsed = func() time.Duration { return 0 }
 	}
+	if o.Sleep == nil {
+		o.Sleep = func(time.Duration) {}
+	}
 	if o.Logf == nil {
 		o.Logf = func(string, ...any) {}
 	}
@@ -74,6 +79,7 @@ func New(o Options) *Broker {
 		Store:    o.Store,
 		Rand:     o.Rand,
 		Entropy:  o.Entropy,
+		Sleep:    o.Sleep,
 		Logf:     o.Logf,
 		Sessions: make(map[int64]*Session),
 		Watchers: make(map[commands.DBKey][]*Session),

@@ -77,6 +77,12 @@ func (b *Broker) End() error {
 			return err
 		}
 	}
+	if b.server.Reload {
+		b.server.Reload = false
+		if err := b.store.Forget(); err != nil {
+			return err
+		}
+	}
 	b.server.Counters.Expired = b.store.Expired
 	for _, d := range b.detaching {
 		b.jobs = append(b.jobs, b.job(d))
@@ -169,6 +175,9 @@ func (b *Broker) Do(s *Session, args [][]byte) bool {
 func (b *Broker) check(s *Session, cmd *commands.Command, args [][]byte) error {
 	if !cmd.ArityFits(len(args)) {
 		return commands.ArityError(cmd)
+	}
+	if cmd.Has(commands.Protected) && !b.server.AllowsProtected(s) {
+		return commands.ErrProtected
 	}
 	if !cmd.Has(commands.NoAuth) && b.server.MustAuthenticate(s) {
 		return commands.ErrNoAuth

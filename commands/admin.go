@@ -16,7 +16,7 @@ import (
 	"github.com/cairnmq/cairn/streams"
 )
 
-var adminCommands = slices.Concat(infoCommands, slowlogCommands, latencyCommands, monitorCommands, []Command{
+var adminCommands = slices.Concat(infoCommands, slowlogCommands, latencyCommands, monitorCommands, debugCommands, []Command{
 	{
 		Name: "time", Arity: 1, Flags: Loading | Stale | Fast,
 		Group: "server", Since: "2.6.0", Tips: []string{"nondeterministic_output"},

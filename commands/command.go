@@ -45,6 +45,7 @@ const (
 	AllowBusy                          // while a script runs too long
 	NoAsyncLoading                     // not while a replica loads in the background
 	AdminCategory                      // in ACL category @admin without Admin
+	Protected                          // refused unless the configuration allows it
 	Sorts                              // in ACL categories @list, @set and @sortedset instead of @keyspace
 )
 

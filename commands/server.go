@@ -53,6 +53,11 @@ type Server struct {
 	// Shutdown is set once by SHUTDOWN (or a signal): the broker ends after the
 	// turn.
 	Shutdown *Shutdown
+	// Reload is set by DEBUG RELOAD: after the turn the store forgets what it has
+	// in memory.
+	Reload bool
+	// Sleep stops everything for a while, for DEBUG SLEEP.
+	Sleep func(time.Duration)
 	// SyncTurn is set by SAVE: the commit of this turn is synced, whatever
 	// appendfsync says.
 	SyncTurn bool

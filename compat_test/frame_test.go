@@ -14,7 +14,7 @@ type frame struct {
 	kind  byte // the first byte on the wire; kindMask for a value that a mode has hidden
 	text  string
 	null  bool
-	items []frame // of arrays, sets, pushes; keys and values in turn for maps
+	items []frame // of arrays, sets, pushes; keys and values in turn for maps and attributes
 }
 
 const kindMask = 0
@@ -41,7 +41,7 @@ func readFrame(r *bufio.Reader) (frame, error) {
 		return f, nil
 	case '$', '=':
 		return readBulk(r, f)
-	case '*', '%', '~', '>':
+	case '*', '%', '~', '>', '|': // an attribute is a frame of its own, before the one it is about
 		return readAggregate(r, f)
 	}
 	return frame{}, fmt.Errorf("%w: %q", errNotRESP, line)
@@ -75,7 +75,7 @@ func readAggregate(r *bufio.Reader, f frame) (frame, error) {
 	}
 	f.text = ""
 	f.null = n < 0
-	if f.kind == '%' {
+	if f.kind == '%' || f.kind == '|' {
 		n *= 2
 	}
 	for range n {
@@ -109,15 +109,20 @@ func (f frame) String() string {
 		return "[" + join(f.items) + "]"
 	case '~', '>':
 		return string(f.kind) + "[" + join(f.items) + "]"
-	case '%':
+	case '%', '|':
 		var b strings.Builder
+		if f.kind == '|' {
+			b.WriteByte('|')
+		}
+		b.WriteByte('{')
 		for i := 0; i < len(f.items); i += 2 {
 			if i > 0 {
 				b.WriteString(", ")
 			}
 			b.WriteString(f.items[i].String() + ": " + f.items[i+1].String())
 		}
-		return "{" + b.String() + "}"
+		b.WriteByte('}')
+		return b.String()
 	}
 	return string(f.kind) + f.text
 }

@@ -62,7 +62,7 @@ func newDuel(t testing.TB) *duel {
 	return &duel{
 		t:     t,
 		redis: &side{start: func() *daemon { return startRedis(t, t.TempDir()) }},
-		cairn: &side{start: func() *daemon { return startCairn(t, t.TempDir()) }},
+		cairn: &side{start: func() *daemon { return startCairn(t, t.TempDir(), "--enable-debug-command", "yes") }},
 		tally: tally{},
 	}
 }
@@ -179,6 +179,10 @@ func (d *duel) turn(protocol int, run []move, script *transcript) (*disagreement
 	if run[0].kind == moveClose {
 		script.add(run[0].client + " close")
 		return nil, d.close(a)
+	}
+	if run[0].kind == moveReload {
+		script.add("# cairn: DEBUG RELOAD")
+		return nil, d.cairn.control.ok("DEBUG", "RELOAD")
 	}
 	if run[0].kind == moveExpire {
 		return d.expire(a, run[0], script)

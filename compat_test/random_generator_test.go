@@ -22,6 +22,7 @@ const (
 	moveCall   moveKind = iota
 	moveExpire          // PEXPIRE key 1, and wait until the key is gone
 	moveClose           // hang up
+	moveReload          // cairn forgets what it has in memory: what is on disk must do
 )
 
 // observer is the client that looks at all keys now and then. It never waits and is never in a transaction.
@@ -95,13 +96,20 @@ func (g *generator) moves(n int) []move {
 			delete(g.inMulti, g.clients[slot])
 			g.clients[slot] = successor(g.clients[slot])
 		}
+		if g.IntN(20) == 0 {
+			moves = append(moves, reload)
+		}
 		if len(moves)-observed > observeEvery {
+			moves = append(moves, reload)
 			moves = append(moves, observation()...)
 			observed = len(moves)
 		}
 	}
 	return append(moves, observation()...)
 }
+
+// reload is called DEBUG RELOAD in Redis, where it has side effects, so that only cairn is told.
+var reload = move{client: observer, kind: moveReload, args: []string{"reload"}}
 
 // successor names the client that takes another one's place.
 func successor(name string) string {

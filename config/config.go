@@ -45,6 +45,8 @@ type Config struct {
 	ACLPubSubDefault string     // ChannelsAll or ChannelsNone
 	ACLLogMaxLen     int
 
+	EnableDebugCommand string // DebugNo, DebugLocal or DebugYes
+
 	Dir             string
 	AppendFsync     string // FsyncAlways, FsyncEverySecond or FsyncNo
 	ObjectCacheSize int64  // bytes
@@ -97,6 +99,13 @@ const (
 	FsyncAlways      = "always"
 	FsyncEverySecond = "everysec"
 	FsyncNo          = "no"
+)
+
+// Values of EnableDebugCommand.
+const (
+	DebugNo    = "no"
+	DebugLocal = "local"
+	DebugYes   = "yes"
 )
 
 // Values of ACLPubSubDefault.

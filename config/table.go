@@ -135,6 +135,12 @@ var table = []directive{
 		name: "acllog-max-len", group: security, initial: "128", flags: mutable,
 		help:  "Kinds of refused calls that ACL LOG keeps.",
 		value: func(c *Config) value { return integer[int]{&c.ACLLogMaxLen, 0, bytesMax} },
+	}, {
+		name: "enable-debug-command", group: security, initial: DebugNo,
+		help: "Who may use DEBUG, which can make the broker hang: nobody (no), clients on this machine (local), or every client whose rights allow it (yes).",
+		value: func(c *Config) value {
+			return choice{&c.EnableDebugCommand, []string{DebugNo, DebugYes, DebugLocal}}
+		},
 	},
 
 	{

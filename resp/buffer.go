@@ -296,6 +296,21 @@ func (b *Buffer) Bool(v bool) {
 	}
 }
 
+// BigNumber appends an integer of any size, in decimal; in RESP2 a bulk string.
+func (b *Buffer) BigNumber(digits string) {
+	if b.Proto != 3 {
+		b.BulkString(digits)
+		return
+	}
+	b.cur = append(b.cur, '(')
+	b.cur = append(b.cur, digits...)
+	b.cur = append(b.cur, '\r', '\n')
+}
+
+// Attribute starts a map of n pairs about the reply that follows. There is no
+// such thing in RESP2.
+func (b *Buffer) Attribute(n int) { b.header('|', n) }
+
 // Verbatim appends text for people to read, with a three-letter format such as
 // "txt"; in RESP2 a bulk string.
 func (b *Buffer) Verbatim(format, text string) {

@@ -41,11 +41,13 @@ type Server struct {
 // New opens the listeners: from here on clients can connect, though nobody
 // answers before Run. An error says what to do about it.
 func New(o Options) (*Server, error) {
+	s := &Server{options: o}
 	b := broker.New(broker.Options{
 		Store:   o.Store,
 		Config:  o.Config,
 		Rand:    rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
 		Elapsed: func() time.Duration { return time.Since(o.Started) },
+		Sleep:   s.sleep,
 		Logf:    o.Log.Warningf,
 		Started: o.Started,
 	})
@@ -69,13 +71,19 @@ func New(o Options) (*Server, error) {
 			return nil, err
 		}
 	}
-	s := &Server{options: o}
 	s.loop = newLoop(b, o.Config, o.Log, p, listeners)
 	s.everySec = everySecond{store: o.Store, fail: s.fail}
 	limitClients(o.Config, o.Log)
 	s.changed("appendfsync")
 	o.Config.OnChange(s.changed)
 	return s, nil
+}
+
+// sleep stops the loop, and with it everything. It ends the turn: what comes next
+// must not take place at the time before.
+func (s *Server) sleep(d time.Duration) {
+	time.Sleep(d)
+	s.loop.turnOver = true
 }
 
 // listen opens the listeners, after the files that TLS needs have been read.

@@ -66,10 +66,10 @@ func (c *cache) remove(o *Object) {
 	c.count--
 }
 
-// evict forgets objects until the cache is within its bounds. It must run
-// between turns. Objects with unwritten soft changes stay.
-func (c *cache) evict() {
-	for o := c.root.prev; c.bytes > c.bytesMax && o != &c.root; {
+// evict forgets objects until the cache has at most bytesMax; a negative number
+// means all. It must run between turns. Objects with unwritten soft changes stay.
+func (c *cache) evict(bytesMax int) {
+	for o := c.root.prev; c.bytes > bytesMax && o != &c.root; {
 		older := o.prev
 		if !o.soft {
 			c.remove(o)

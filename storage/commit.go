@@ -74,11 +74,22 @@ func (s *Store) Commit() (wrote bool, err error) {
 		t.used[i] = nil
 	}
 	t.used = t.used[:0]
-	s.cache.evict()
+	s.cache.evict(s.cache.bytesMax)
 	if t.err != nil {
 		s.failed = t.err
 	}
 	return wrote, t.err
+}
+
+// Forget writes what is in memory only (soft changes) and forgets everything:
+// what is used next is read from disk. It must be called between turns.
+func (s *Store) Forget() error {
+	s.turn.views[0].flushSoft()
+	if _, err := s.Commit(); err != nil {
+		return err
+	}
+	s.cache.evict(-1)
+	return nil
 }
 
 func (s *Store) commit(tx *Tx) error {

@@ -58,6 +58,9 @@ type Store struct {
 	// WantReady, WantTouched and WantEvents are set by the broker when there is
 	// anybody to tell; otherwise units report nothing.
 	WantReady, WantTouched, WantEvents bool
+	// LeaveExpired has Sweep leave keys that have run out to those who ask for
+	// them (DEBUG SET-ACTIVE-EXPIRE).
+	LeaveExpired bool
 
 	// Expired counts the keys that ran out, Commits the turns written, Changes
 	// the changes in those.

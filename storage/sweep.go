@@ -31,7 +31,7 @@ func (s *Store) NextSweep(now time.Time) (at time.Time, ok bool) {
 	if s.hasGarbage || len(s.droppedSpaces) > 0 {
 		return now, true
 	}
-	if s.nextExpiry == math.MaxInt64 {
+	if s.nextExpiry == math.MaxInt64 || s.LeaveExpired {
 		return time.Time{}, false
 	}
 	return time.UnixMilli(s.nextExpiry), true
@@ -40,7 +40,7 @@ func (s *Store) NextSweep(now time.Time) (at time.Time, ok bool) {
 // Sweep removes up to limit keys that have run out, and about as many records
 // of dropped keys. It has to be the first unit of a turn.
 func (tx *Tx) Sweep(limit int) {
-	if tx.store.nextExpiry <= tx.nowMs {
+	if tx.store.nextExpiry <= tx.nowMs && !tx.store.LeaveExpired {
 		tx.sweepExpired(limit)
 	}
 	if len(tx.store.droppedSpaces) > 0 {
