@@ -260,8 +260,20 @@ func (s *Stream) erase(id ID) bool {
 		})
 	case id == s.top:
 		s.top = s.lastBelow(id)
+		s.tailBehind(s.top)
 	}
 	return true
+}
+
+// tailBehind notes that there is nothing behind id, the last entry that is left:
+// the tombstones there are not to be walked over again when what is added next is
+// deleted as well.
+func (s *Stream) tailBehind(id ID) {
+	if id.Less(s.tail.after) {
+		s.tail.reset(s.last)
+		s.tail.after = id
+	}
+	s.tailing, s.unread = true, 0
 }
 
 func (s *Stream) dropFromMemory(id ID) {

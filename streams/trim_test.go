@@ -52,6 +52,36 @@ func check(t *testing.T, s *Stream) {
 	}
 }
 
+// Whoever adds entries and deletes them while an old one stays does not walk each
+// time over all that were deleted before.
+func TestDeletingTheLastAgainAndAgain(t *testing.T) {
+	tx, commit := openStore(t, storage.Options{})
+	s := open(t, tx)
+	add := func(n int) {
+		s.Append(ID{uint64(n), 0}, [][]byte{[]byte("f"), make([]byte, 100)}, benchLimits)
+	}
+	add(1)
+	n := 1
+	for _, batch := range []int{1, 1, 5, 100, 1} {
+		for range batch {
+			n++
+			add(n)
+			s = open(t, commit())
+		}
+		for i := n; i > n-batch; i-- {
+			if before := s.tail.after; before != (ID{1, 0}) && n > 2 {
+				t.Errorf("before %d is deleted nothing is known of what is behind %s", i, before)
+			}
+			s.Delete([]ID{{uint64(i), 0}})
+			s = open(t, commit())
+			check(t, s)
+		}
+	}
+	if s.top != (ID{1, 0}) || s.Len() != 1 {
+		t.Errorf("%d entries are left up to %s", s.Len(), s.top)
+	}
+}
+
 // TestMacroNodes compares how much MAXLEN ~ leaves of a thousand entries with
 // what redis-server 7.0.15 was seen to leave.
 func TestMacroNodes(t *testing.T) {
