@@ -22,7 +22,7 @@ type benchmark struct {
 	scale   Scale
 	random  *rand.Rand
 	log     io.Writer
-	sync    bool // the disk has come to rest before a server starts
+	rest    time.Duration // of the disk and the server before the load begins
 
 	cells   []Cell
 	latency []latencies // of each server, by cell, over all rounds
@@ -125,13 +125,10 @@ func (b *benchmark) run(ctx context.Context) (*Report, error) {
 // do does a job on one server and notes the samples of its cells.
 func (b *benchmark) do(ctx context.Context, j job, cells []Cell, server int) {
 	r := &run{
-		Setting: j.Setting, scale: b.scale, random: b.random, limit: j.limit,
+		Setting: j.Setting, scale: b.scale, rest: b.rest, random: b.random, limit: j.limit,
 		samples: make(map[string]*Sample), latency: make(latencies),
 	}
-	err := b.quiet()
-	if err == nil {
-		err = r.do(ctx, b.servers[server], filepath.Join(b.folder, "server"), j.scenario.run)
-	}
+	err := r.do(ctx, b.servers[server], filepath.Join(b.folder, "server"), j.scenario.run)
 	for i := range cells {
 		c := &cells[i]
 		sample := r.samples[c.Case]
@@ -152,15 +149,6 @@ func (b *benchmark) do(ctx context.Context, j job, cells []Cell, server int) {
 	if err != nil {
 		fmt.Fprintf(b.log, "    FAILED: %s\n", strings.ReplaceAll(err.Error(), "\n", "\n    "))
 	}
-}
-
-// quiet waits until what the server before has written or removed is no burden
-// any more.
-func (b *benchmark) quiet() error {
-	if !b.sync {
-		return nil
-	}
-	return syncFileSystem(b.folder)
 }
 
 // series are the samples of cairn, 0, or of the peer, 1.

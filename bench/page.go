@@ -101,7 +101,7 @@ func micros(s Spread) string {
 
 const method = `How it is measured:
 
-- Each case starts with a freshly started server and an empty data folder. A number is the median of the rounds; a ratio is taken within each round, between
+- Each case starts with a server that was started 200 ms before with an empty data folder, on a disk with nothing left to write (syncfs). A number is the median of the rounds; a ratio is taken within each round, between
   neighbours in time, and then the median with the lowest and the highest. Percentiles are those of all rounds' latencies together.
 - P1, P16: commands in flight on each of the 50 connections; the next ones are sent when all replies have come, as redis-benchmark does.
 - Every message has a number, the run's tag and random bytes of its own, and is checked when it comes: none lost, none twice, none foreign, none changed. A server that fails

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -19,6 +20,7 @@ type run struct {
 	Setting
 	ctx     context.Context // of the benchmark: it may be interrupted
 	scale   Scale
+	rest    time.Duration
 	daemon  *daemon
 	loop    *loop
 	random  *rand.Rand
@@ -35,6 +37,12 @@ func (r *run) do(ctx context.Context, s Server, folder string, course func(*run)
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
+	if r.rest > 0 {
+		// What the server before has written or removed must not be this one's burden.
+		if err := syncFileSystem(filepath.Dir(folder)); err != nil {
+			return err
+		}
+	}
 	r.ctx = ctx
 	if r.loop, err = newLoop(ctx); err != nil {
 		return err
@@ -44,6 +52,7 @@ func (r *run) do(ctx context.Context, s Server, folder string, course func(*run)
 		return err
 	}
 	defer func() { r.daemon.kill() }()
+	time.Sleep(r.rest)
 	if err := course(r); err != nil {
 		return fmt.Errorf("%w%s", err, r.daemon.lastWords())
 	}
