@@ -280,7 +280,9 @@ func (b *Broker) run(s *Session, cmd *commands.Command, args [][]byte) {
 	if len(s.Pushes) > 0 && !s.Detached {
 		s.ReleasePushes()
 	}
-	b.replied(s)
+	if s.Blocked == nil { // else it is not over
+		b.replied(s)
+	}
 }
 
 // call runs a handler, turns its error into a reply and counts.
@@ -461,7 +463,7 @@ func (b *Broker) runQueued(c *commands.Ctx, queue []commands.Queued) error {
 func (b *Broker) Drain() {
 	for _, s := range b.waits.all() {
 		b.waits.remove(s)
-		s.Out.Error("UNBLOCKED the server is shutting down")
+		b.out(s).Error("UNBLOCKED the server is shutting down")
 	}
 	for _, s := range b.server.Sessions {
 		if !s.Detached {
