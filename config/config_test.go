@@ -104,7 +104,7 @@ func TestSetErrors(t *testing.T) {
 		name, value, want string
 	}{
 		{"xyz", "1", "Unknown option or number of arguments for CONFIG SET - 'xyz'"},
-		{"port", "1", failed + "port') - can't set immutable config"},
+		{"databases", "1", failed + "databases') - can't set immutable config"},
 		{"maxclients", "x", failed + "maxclients') - argument couldn't be parsed into an integer"},
 		{"maxclients", "10.5", failed + "maxclients') - argument couldn't be parsed into an integer"},
 		{"maxclients", "", failed + "maxclients') - argument couldn't be parsed into an integer"},

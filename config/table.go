@@ -44,11 +44,11 @@ const (
 
 var table = []directive{
 	{
-		name: "port", group: network, initial: "6379",
+		name: "port", group: network, initial: "6379", flags: mutable,
 		help:  "TCP port for clients without TLS; 0 for none.",
 		value: func(c *Config) value { return integer[int]{&c.Port, 0, 65535} },
 	}, {
-		name: "bind", group: network, initial: "127.0.0.1 -::1", flags: many,
+		name: "bind", group: network, initial: "127.0.0.1 -::1", flags: mutable | many,
 		help:  "Addresses to listen on. * is every IPv4 address, ::* every IPv6 address; - in front tolerates an address that the machine does not have.",
 		value: func(c *Config) value { return list{&c.Bind, "address"} },
 	}, {
@@ -78,7 +78,7 @@ var table = []directive{
 	},
 
 	{
-		name: "tls-port", group: secure, initial: "0",
+		name: "tls-port", group: secure, initial: "0", flags: mutable,
 		help:  "TCP port for clients with TLS, on the addresses of bind; 0 for none. With port 0 there is no other.",
 		value: func(c *Config) value { return integer[int]{&c.TLSPort, 0, 65535} },
 	}, {

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -24,10 +23,10 @@ func openListeners(c *config.Config) (plain, secure []net.Listener, err error) {
 			closeListeners(secure)
 		}
 	}()
-	if plain, err = listenAll(c.Bind, "port", c.Port); err != nil {
+	if plain, err = listenAll(c, "port", c.Port); err != nil {
 		return plain, secure, err
 	}
-	if secure, err = listenAll(c.Bind, "tls-port", c.TLSPort); err != nil {
+	if secure, err = listenAll(c, "tls-port", c.TLSPort); err != nil {
 		return plain, secure, err
 	}
 	if c.UnixSocket != "" {
@@ -36,31 +35,33 @@ func openListeners(c *config.Config) (plain, secure []net.Listener, err error) {
 			return plain, secure, err
 		}
 		plain = append(plain, l)
-	}
-	if len(plain)+len(secure) == 0 {
-		return plain, secure, fmt.Errorf("this machine has none of the addresses %s: check --bind", strings.Join(c.Bind, " "))
-	}
-	for _, l := range slices.Concat(plain, secure) {
 		if err := setBacklog(l, c.TCPBacklog); err != nil {
 			return plain, secure, err
 		}
+	}
+	if len(plain)+len(secure) == 0 {
+		return plain, secure, fmt.Errorf("this machine has none of the addresses %s: check --bind", strings.Join(c.Bind, " "))
 	}
 	return plain, secure, nil
 }
 
 // listenAll listens on the port that a directive names, unless it is 0, on all
 // addresses that the machine has.
-func listenAll(addresses []string, directive string, port int) (listeners []net.Listener, err error) {
+func listenAll(c *config.Config, directive string, port int) (listeners []net.Listener, err error) {
 	if port == 0 {
 		return nil, nil
 	}
-	for _, address := range addresses {
+	for _, address := range c.Bind {
 		l, err := listenTCP(address, directive, port)
 		if err != nil {
 			return listeners, err
 		}
-		if l != nil {
-			listeners = append(listeners, l)
+		if l == nil {
+			continue
+		}
+		listeners = append(listeners, l)
+		if err := setBacklog(l, c.TCPBacklog); err != nil {
+			return listeners, err
 		}
 	}
 	return listeners, nil

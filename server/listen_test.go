@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -105,4 +106,73 @@ func TestStaleUnixSocket(t *testing.T) {
 	c := i.dial(t)
 	c.do("PING", "+PONG")
 	c.until("CLIENT LIST", "addr="+socket+":0")
+}
+
+// CONFIG SET port and bind listen elsewhere at once, or change nothing. Who is
+// connected stays.
+func TestListenElsewhere(t *testing.T) {
+	for _, path := range []path{epollPath, portablePath} {
+		t.Run(string(path), func(t *testing.T) {
+			listener, taken := listenLoopback(t), listenLoopback(t)
+			defer taken.Close()
+			first, next := portOf(listener.Addr()), freePort(t)
+			i := start(t, setup{path: path, listener: listener, options: []string{"--port", first, "--bind", "127.0.0.1"}})
+			c := i.dial(t)
+			listens := func(ports ...string) {
+				t.Helper()
+				for _, port := range []string{first, next} {
+					conn, err := net.Dial("tcp", "127.0.0.1:"+port)
+					if err == nil {
+						conn.Close()
+					}
+					if (err == nil) != slices.Contains(ports, port) {
+						t.Errorf("port %s: %v", port, err)
+					}
+				}
+			}
+			const failed = "-ERR CONFIG SET failed (possibly related to argument '"
+			listens(first)
+			c.do("CONFIG SET port "+first, "+OK")
+			listens(first)
+			c.do("CONFIG SET port "+portOf(taken.Addr()), failed+"port') - Unable to listen on this port. Check server logs.")
+			listens(first)
+			c.do("CONFIG SET port "+next+" maxclients x", failed+"maxclients') - argument couldn't be parsed into an integer")
+			listens(first)
+			c.do("CONFIG SET port "+next, "+OK")
+			listens(next)
+			c.do("CONFIG SET bind 999.999.999.999", failed+"bind') - Failed to bind to specified addresses.")
+			listens(next)
+			c.do(`CONFIG SET bind ""`, failed+"bind') - Failed to bind to specified addresses.")
+			listens(next)
+			c.do("CONFIG SET port 0", failed+"port') - Unable to listen on this port. Check server logs.")
+			c.do(`CONFIG SET bind "127.0.0.1 *"`, failed+"bind') - Failed to bind to specified addresses.") // the one contains the other
+			listens(next)
+			c.do("CONFIG SET bind *", "+OK")
+			listens(next)
+			c.do("CONFIG GET port", "[port "+next+"]")
+			i.addr = &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: atoi(t, next)}
+			i.dial(t).do("PING", "+PONG")
+			c.do("CONFIG SET tls-port "+first, failed+"tls-port') - TLS needs a certificate: name its file with tls-cert-file, and that of its key with tls-key-file")
+			f := sharedAuthority().files(t, "server")
+			c.do("CONFIG SET tls-auth-clients no tls-cert-file "+f.cert+" tls-key-file "+f.key+" tls-port "+first, "+OK")
+			listens(first, next)
+			i.addr, i.tls = &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: atoi(t, first)}, sharedAuthority().clientConfig()
+			secure := i.dial(t)
+			secure.do("PING", "+PONG")
+			secure.do("CONFIG SET port 0", "+OK")
+			listens(first)
+			c.do("PING", "+PONG")
+		})
+	}
+}
+
+func portOf(a net.Addr) string { return strconv.Itoa(a.(*net.TCPAddr).Port) }
+
+func atoi(t *testing.T, text string) int {
+	t.Helper()
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }

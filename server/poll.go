@@ -55,6 +55,8 @@ type event struct {
 type poller interface {
 	// listen has the connections that l accepts reported.
 	listen(l net.Listener) error
+	// unlisten ends that. The listener is to be closed next.
+	unlisten(l net.Listener)
 	// accept says whether new connections are wanted at the moment.
 	accept(wanted bool) error
 	// add has the events of a link reported under its connection.

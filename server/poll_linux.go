@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -93,6 +94,11 @@ func (p *epoll) listen(l net.Listener) error {
 	}
 	p.listeners = append(p.listeners, &epollListener{Listener: l, fd: fd})
 	return p.control(unix.EPOLL_CTL_ADD, fd, 0, unix.EPOLLIN)
+}
+
+// unlisten forgets the descriptor before another socket may be given its number.
+func (p *epoll) unlisten(l net.Listener) {
+	p.listeners = slices.DeleteFunc(p.listeners, func(e *epollListener) bool { return e.Listener == l })
 }
 
 func descriptor(c syscall.Conn) (int, error) {

@@ -23,6 +23,9 @@ func (p *portablePoller) listen(l net.Listener) error {
 	return nil
 }
 
+// unlisten has nothing to do: who accepts notices that the listener is closed.
+func (p *portablePoller) unlisten(net.Listener) {}
+
 func (p *portablePoller) accept(wanted bool) error {
 	p.mail.accept(wanted)
 	return nil

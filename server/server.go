@@ -1,7 +1,6 @@
 package server
 
 import (
-	"cmp"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -35,6 +34,7 @@ type Options struct {
 type Server struct {
 	options  Options
 	loop     *loop
+	tls      *tlsSettings // nil as long as there is no tls-port
 	everySec everySecond
 }
 
@@ -55,7 +55,7 @@ func New(o Options) (*Server, error) {
 	if err := b.Server().LoadUsers(); err != nil {
 		return nil, err
 	}
-	listeners, err := o.listen()
+	listeners, err := s.listen()
 	if err != nil {
 		return nil, err
 	}
@@ -76,6 +76,7 @@ func New(o Options) (*Server, error) {
 	limitClients(o.Config, o.Log)
 	s.changed("appendfsync")
 	o.Config.OnChange(s.changed)
+	o.Config.OnPrepare(s.prepare)
 	return s, nil
 }
 
@@ -84,29 +85,6 @@ func New(o Options) (*Server, error) {
 func (s *Server) sleep(d time.Duration) {
 	time.Sleep(d)
 	s.loop.turnOver = true
-}
-
-// listen opens the listeners, after the files that TLS needs have been read.
-func (o *Options) listen() ([]net.Listener, error) {
-	var settings *tlsSettings
-	if o.Config.TLSPort != 0 || o.tlsListeners != nil {
-		var err error
-		if settings, err = newTLSSettings(o.Config, o.Log); err != nil {
-			return nil, err
-		}
-		o.Config.OnPrepare(settings.prepare)
-	}
-	plain, secure := o.Listeners, o.tlsListeners
-	if plain == nil && secure == nil {
-		var err error
-		if plain, secure, err = openListeners(o.Config); err != nil {
-			return nil, err
-		}
-	}
-	for _, l := range secure {
-		plain = append(plain, &tlsListener{l, settings, cmp.Or(o.handshakeTimeMax, handshakeTimeMax)})
-	}
-	return plain, nil
 }
 
 // changed puts a directive into effect that is not read each time.
@@ -188,20 +166,7 @@ func (s *Server) fail(err error) {
 func (s *Server) announce() {
 	o, c := s.options, s.options.Config
 	o.Log.Printf(Notice, "cairn %s, answering as Redis %s", commands.Version, commands.RedisVersion)
-	plain, secure := describeListeners(s.loop.listeners)
-	if plain != "" {
-		o.Log.Printf(Notice, "Listening on %s", plain)
-	}
-	if secure != "" {
-		o.Log.Printf(Notice, "Listening (TLS) on %s", secure)
-	}
-	if beyondLoopback(s.loop.listeners) && s.loop.broker.Server().Users.Default().NoPass() {
-		if c.ProtectedMode {
-			o.Log.Warningf("Clients from other machines are refused until there is a password (--requirepass), or --protected-mode no says that it needs none")
-		} else {
-			o.Log.Warningf("No password is set and protected-mode is off: whoever reaches this port can read and delete everything")
-		}
-	}
+	s.announceListeners()
 	o.Log.Printf(Notice, "Data in %s: %d keys", c.Dir, s.keys())
 	s.loop.lookAtDisk(time.Now())
 	o.Log.Printf(Notice, "appendfsync %s: %s", c.AppendFsync, map[string]string{
@@ -210,6 +175,25 @@ func (s *Server) announce() {
 		config.FsyncNo:          "a write is acknowledged when the system has it, and is on disk when that sees fit",
 	}[c.AppendFsync])
 	o.Log.Printf(Notice, "Ready to accept connections")
+}
+
+func (s *Server) announceListeners() {
+	log := s.options.Log
+	plain, secure := describeListeners(s.loop.listeners)
+	if plain != "" {
+		log.Printf(Notice, "Listening on %s", plain)
+	}
+	if secure != "" {
+		log.Printf(Notice, "Listening (TLS) on %s", secure)
+	}
+	if !beyondLoopback(s.loop.listeners) || !s.loop.broker.Server().Users.Default().NoPass() {
+		return
+	}
+	if s.options.Config.ProtectedMode {
+		log.Warningf("Clients from other machines are refused until there is a password (--requirepass), or --protected-mode no says that it needs none")
+	} else {
+		log.Warningf("No password is set and protected-mode is off: whoever reaches this port can read and delete everything")
+	}
 }
 
 func (s *Server) keys() int64 {

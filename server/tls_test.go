@@ -342,7 +342,7 @@ func TestListenWithTLS(t *testing.T) {
 	if err := c.Load(options); err != nil {
 		t.Fatal(err)
 	}
-	listeners, err := (&Options{Config: c, Log: &Log{out: io.Discard}}).listen()
+	listeners, err := (&Server{options: Options{Config: c, Log: &Log{out: io.Discard}}}).listen()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -354,7 +354,7 @@ func TestListenWithTLS(t *testing.T) {
 	if err := other.Load(append(options, "--dir", t.TempDir())); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := (&Options{Config: other, Log: &Log{out: io.Discard}}).listen(); err == nil ||
+	if _, err := (&Server{options: Options{Config: other, Log: &Log{out: io.Discard}}}).listen(); err == nil ||
 		err.Error() != "port "+port+" is in use: stop the other server or start with --tls-port 7000" {
 		t.Error(err)
 	}
