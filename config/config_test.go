@@ -342,7 +342,7 @@ func FuzzFile(f *testing.F) {
 	for i := range table {
 		f.Add(table[i].name + " " + table[i].initial)
 	}
-	for _, line := range []string{`requirepass "a\x00b"`, "user alice on >secret ~* +@all", "user", `port "6379`, "bind * -::*", "user a\nuser a", "# port 1", "PORT 7000"} {
+	for _, line := range []string{`requirepass "a\x00b"`, "user alice on >secret ~* +@all", "user", "\x00", `port "6379`, "bind * -::*", "user a\nuser a", "# port 1", "PORT 7000"} {
 		f.Add(line)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
@@ -350,14 +350,14 @@ func FuzzFile(f *testing.F) {
 		for line := range strings.Lines(text) {
 			line = strings.TrimSpace(line)
 			words, err := Split(line)
-			if err != nil || len(words) == 0 || strings.EqualFold(words[0], "include") {
+			isName := func(name string) bool { return len(words) > 0 && strings.EqualFold(words[0], name) }
+			if err != nil || isName("include") {
 				continue // would read files
 			}
 			if err = c.loadLine(line, 0); err == nil {
 				continue
 			}
-			secret := strings.EqualFold(words[0], "requirepass") || strings.EqualFold(words[0], "user")
-			if secret && !errors.Is(err, errWords) && !errors.Is(err, errUserName) && !errors.Is(err, errUserTwice) {
+			if secret := isName("requirepass") || isName("user"); secret && !errors.Is(err, errWords) && !errors.Is(err, errUserName) && !errors.Is(err, errUserTwice) {
 				t.Fatalf("%q: %v", line, err)
 			}
 		}

@@ -171,7 +171,7 @@ func (c *Config) loadLine(line string, depth int) error {
 		return nil
 	}
 	words, err := Split(line)
-	if err != nil {
+	if err != nil || len(words) == 0 { // bytes of zero are blanks
 		return err
 	}
 	name := words[0]

@@ -105,6 +105,9 @@ func aboutOf(line string) (about string, ok bool) {
 	if err != nil {
 		return "", false
 	}
+	if len(words) == 0 { // bytes of zero are blanks
+		return "", true
+	}
 	name := strings.ToLower(words[0])
 	switch {
 	case name == "include":
