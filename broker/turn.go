@@ -158,7 +158,9 @@ func (b *Broker) Do(s *Session, args [][]byte) bool {
 	}
 	b.touch(s)
 	if s.Multi != nil && !cmd.Has(commands.InMulti) {
-		s.Multi.Queue = append(s.Multi.Queue, commands.Queued{Cmd: cmd, Args: clone(args)})
+		if !s.Multi.Aborted && !s.Dirty { // else it is not going to run
+			s.Multi.Add(cmd, clone(args))
+		}
 		b.out(s).Simple("QUEUED")
 		b.replied(s)
 		return true

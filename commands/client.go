@@ -303,10 +303,7 @@ const sessionBytes = 1 << 10
 func clientLine(s *Session, now time.Time) string {
 	multi, multiBytes := -1, 0
 	if s.Multi != nil {
-		multi = len(s.Multi.Queue)
-		for _, q := range s.Multi.Queue {
-			multiBytes += argsBytes(q.Args)
-		}
+		multi, multiBytes = len(s.Multi.Queue), s.Multi.Bytes
 	}
 	argvBytes := 0
 	if s.Blocked != nil {

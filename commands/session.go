@@ -138,7 +138,14 @@ type WatchedKey struct {
 // Multi is a transaction that is being queued.
 type Multi struct {
 	Queue   []Queued
+	Bytes   int  // of all arguments in it
 	Aborted bool // a command was refused: EXEC answers EXECABORT
+}
+
+// Add queues a command. args are kept.
+func (m *Multi) Add(cmd *Command, args [][]byte) {
+	m.Queue = append(m.Queue, Queued{Cmd: cmd, Args: args})
+	m.Bytes += argsBytes(args)
 }
 
 // Queued is one command of a transaction. Args are its own copy.
