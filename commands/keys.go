@@ -1,6 +1,7 @@
 package commands
 
 import (
+	"math"
 	"strconv"
 	"strings"
 
@@ -169,28 +170,41 @@ func keys(c *Ctx) error {
 	if c.Detached {
 		// A long reply streams, so its length has to come first.
 		n := 0
-		matching(c, pattern, func([]byte) { n++ })
+		matching(c, pattern, math.MaxInt, func([]byte) { n++ })
 		c.Out.Array(n)
-		matching(c, pattern, c.Out.Bulk)
+		matching(c, pattern, math.MaxInt, c.Out.Bulk)
 		return nil
 	}
+	steps := math.MaxInt
+	if c.Detachable {
+		steps = scanSteps
+	}
 	later, n := c.Out.ArrayLater(), 0
-	matching(c, pattern, func(key []byte) {
+	all := matching(c, pattern, steps, func(key []byte) {
 		c.Out.Bulk(key)
 		n++
 	})
 	c.Out.SetLen(later, n)
+	if !all { // there are few keys, but many were deleted of late
+		return c.Detach()
+	}
 	return nil
 }
 
-func matching(c *Ctx, pattern string, yield func(key []byte)) {
-	c.Tx.ScanKeys(0, func(i storage.KeyInfo) bool {
+// matching calls yield for the keys that match, and reports whether those are all:
+// it gives up after so many steps.
+func matching(c *Ctx, pattern string, steps int, yield func(key []byte)) (all bool) {
+	return c.Tx.ScanSome(0, steps, func(i storage.KeyInfo) bool {
 		if pattern == "*" || glob.Match(pattern, string(i.Key)) {
 			yield(i.Key)
 		}
 		return true
-	})
+	}) == 0
 }
+
+// scanSteps is how many keys, deleted ones among them, SCAN comes past in the
+// loop: about two milliseconds' worth.
+const scanSteps = 10_000
 
 // parseCursor reads a cursor as strtoul does: it may have a sign, and nothing is 0.
 func parseCursor(p []byte) (cursor uint64, ok bool) {
@@ -238,7 +252,7 @@ func scan(c *Ctx) error {
 		return c.Detach()
 	}
 	var found [][]byte
-	next := c.Tx.ScanKeys(cursor, func(i storage.KeyInfo) bool {
+	next := c.Tx.ScanSome(cursor, max(scanSteps, int(min(count, math.MaxInt32))), func(i storage.KeyInfo) bool {
 		count--
 		if (pattern == "" || glob.Match(pattern, string(i.Key))) && (only == "" || i.Type.String() == only) {
 			found = append(found, append([]byte(nil), i.Key...))

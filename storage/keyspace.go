@@ -1,6 +1,12 @@
 package storage
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"math"
+	"slices"
+
+	"github.com/cockroachdb/pebble/v2"
+)
 
 // SetExpiry makes the object run out at the given unix time in ms, or never (0).
 func (tx *Tx) SetExpiry(o *Object, at int64) {
@@ -98,30 +104,56 @@ func (tx *Tx) Expiring() int64 { return tx.dbs[tx.db].expiring }
 
 // FlushDB removes all keys of the database in constant time.
 func (tx *Tx) FlushDB() {
-	others := false
+	var keys int64
 	for _, sp := range tx.dbs {
-		others = others || (sp.db != tx.db && sp.keys > 0)
+		keys += sp.keys
 	}
-	if !others {
+	switch own := tx.Keys(); {
+	case own == 0:
+	case own == keys:
 		tx.FlushAll()
-		return
+	default:
+		tx.flushDB()
 	}
-	old := tx.dbs[tx.db]
-	if old.keys == 0 {
-		return
-	}
+}
+
+// flushDB leaves the keys of the database to the sweeper.
+func (tx *Tx) flushDB() {
 	tx.writable()
 	tx.edits++
 	// The metadata have to be walked to find the ids; the sweeper does that.
 	// What this turn has changed must be among them.
 	tx.flushDirty()
+	old := tx.dbs[tx.db]
 	tx.batchKey(func(k []byte) []byte { return appendDroppedKey(k, old.id) }, opPut)
 	tx.store.droppedSpaces = append(tx.store.droppedSpaces, old.id)
 	tx.replaceSpace(tx.db)
 }
 
+// flushWholeMin is the number of keys from which on FLUSHALL removes everything
+// there is by range tombstones. Fewer are left to the sweeper, which removes them
+// one by one: each range tombstone is looked at by every read, so that somebody
+// who empties a small store again and again would slow down everybody else.
+const flushWholeMin = 1000
+
 // FlushAll removes all keys of all databases in constant time.
 func (tx *Tx) FlushAll() {
+	var keys int64
+	for _, sp := range tx.dbs {
+		keys += sp.keys
+	}
+	if keys >= flushWholeMin {
+		tx.flushWhole()
+		return
+	}
+	for db, sp := range tx.dbs {
+		if sp.keys > 0 {
+			tx.In(db).flushDB()
+		}
+	}
+}
+
+func (tx *Tx) flushWhole() {
 	tx.writable()
 	tx.edits++
 	// In a batch later entries win, so this also covers what the turn wrote
@@ -129,7 +161,7 @@ func (tx *Tx) FlushAll() {
 	for _, kind := range []byte{kindRecord, kindMeta, kindCount, kindExpiry, kindGarbage, kindDropped} {
 		tx.check(tx.batch.DeleteRange([]byte{kind}, []byte{kind + 1}, nil))
 	}
-	tx.store.droppedSpaces, tx.store.droppedCursor = nil, nil
+	tx.store.droppedSpaces, tx.store.droppedCursor = nil, 0
 	for db := range tx.dbs {
 		tx.replaceSpace(db)
 	}
@@ -172,6 +204,13 @@ type KeyInfo struct {
 // All keys of one cursor position come together: yield is asked between
 // positions only.
 func (tx *Tx) ScanKeys(cursor uint64, yield func(KeyInfo) (more bool)) (next uint64) {
+	return tx.ScanSome(cursor, math.MaxInt, yield)
+}
+
+// ScanSome is ScanKeys that ends, with the cursor to go on from, when it has come
+// past about so many keys: also of those that are no more, or that have run out,
+// of which there may be a million for one that is there.
+func (tx *Tx) ScanSome(cursor uint64, steps int, yield func(KeyInfo) (more bool)) (next uint64) {
 	if cursor >= 1<<hashBits {
 		return 0
 	}
@@ -179,12 +218,9 @@ func (tx *Tx) ScanKeys(cursor uint64, yield func(KeyInfo) (more bool)) (next uin
 	if !tx.readOnly && len(tx.dirty) > 0 {
 		tx.flushDirty()
 	}
-	prefix := appendMetaPrefix(nil, sp.id)
-	lo, hi := appendHash(prefix, cursor), after(prefix)
 	stop, at := false, uint64(0)
-	tx.scan(tx.view(tx.batch != nil && !tx.batch.Empty()), lo, hi, false, func(k, v []byte) bool {
+	return tx.walkMeta(tx.view(tx.batch != nil && !tx.batch.Empty()), sp.id, cursor, steps, func(k, v []byte) bool {
 		if stop && metaKeyHash(k) != at {
-			next = metaKeyHash(k)
 			return false
 		}
 		at = metaKeyHash(k)
@@ -200,7 +236,68 @@ func (tx *Tx) ScanKeys(cursor uint64, yield func(KeyInfo) (more bool)) (next uin
 		}
 		return true
 	})
-	return next
+}
+
+// walkWidth is the part of a space that walkMeta takes first. How many steps that
+// costs tells how large the next one may be.
+const walkWidth = 1 << (hashBits - 12)
+
+// walkMeta calls yield for the metadata of a space in the order of their hashes,
+// from one on, until it returns false or about so many steps were made. It
+// returns the hash to go on from, 0 at the end.
+//
+// An iterator does not tell of deleted keys, and does not come back before it has
+// found one that is there. So the space is walked in parts: at the end of each it
+// does come back.
+func (tx *Tx) walkMeta(r pebble.Reader, space uint32, from uint64, steps int, yield func(k, v []byte) bool) (next uint64) {
+	prefix := appendMetaPrefix(nil, space)
+	end := after(prefix)
+	it, err := r.NewIter(&pebble.IterOptions{LowerBound: appendHash(prefix, from), UpperBound: end})
+	if err != nil {
+		tx.fail("open an iterator", err)
+		return 0
+	}
+	// Deferred: yield may end in a panic.
+	defer func() {
+		if err := it.Close(); err != nil {
+			tx.fail("read metadata", err)
+		}
+	}()
+	made, width := 0, uint64(walkWidth)
+	for state := pebble.IterAtLimit; ; {
+		limit := end
+		if from += width; from < 1<<hashBits {
+			limit = appendHash(slices.Clip(prefix), from)
+		}
+		if made == 0 {
+			state = it.SeekGEWithLimit(appendHash(slices.Clip(prefix), from-width), limit)
+		} else {
+			state = it.NextWithLimit(limit)
+		}
+		for ; state == pebble.IterValid; state = it.NextWithLimit(limit) {
+			if tx.readOnly && tx.unwanted.Load() {
+				panic(Unwanted{})
+			}
+			value, err := it.ValueAndErr()
+			if err != nil {
+				tx.fail("read metadata", err)
+				return 0
+			}
+			if !yield(it.Key(), value) {
+				return metaKeyHash(it.Key())
+			}
+		}
+		if state == pebble.IterExhausted || from >= 1<<hashBits {
+			return 0
+		}
+		before := made
+		if made = 1 + it.Stats().ForwardStepCount[pebble.InternalIterCall]; made > steps {
+			return from
+		}
+		if made-before < steps/16 {
+			width *= 2
+		}
+	}
 }
 
 // RandomKey returns a key at or behind a random place r of the order of SCAN;

@@ -82,7 +82,7 @@ type Store struct {
 	stateDirty    bool
 	soft          []*Object
 	droppedSpaces []uint32
-	droppedCursor []byte
+	droppedCursor uint64
 	hasGarbage    bool
 	garbageFloor  uint64
 	nextExpiry    int64

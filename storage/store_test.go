@@ -266,6 +266,76 @@ func TestFlushAndSwap(t *testing.T) {
 	}
 }
 
+// What a small store is emptied with is nothing that later reads have to look at;
+// of a large one the flush itself must not take long.
+func TestFlushesOfFewKeysLeaveNoRangeTombstones(t *testing.T) {
+	for _, n := range []int{0, 1, 20, flushWholeMin} {
+		s := open(t, vfs.NewMem(), Options{})
+		defer s.Close()
+		tx := s.Begin(at(1))
+		for i := range n {
+			put(tx.In(i%2), fmt.Sprint("k", i), "")
+		}
+		commit(t, s)
+		tx = s.Begin(at(1))
+		put(tx.In(2), "unsaved", "")
+		tx.FlushAll()
+		ranges := rangeTombstones(t, tx)
+		for due := true; due; {
+			commit(t, s)
+			tx = s.Begin(at(1))
+			tx.Sweep(10)
+			ranges += rangeTombstones(t, tx)
+			next, ok := s.NextSweep(at(1))
+			due = ok && !next.After(at(1))
+		}
+		commit(t, s)
+		if ranges > 0 != (n >= flushWholeMin) {
+			t.Errorf("%d range tombstones for %d keys", ranges, n)
+		}
+		if got := pebbleKeys(t, s); got[kindMeta]+got[kindGarbage]+got[kindDropped]+got[kindExpiry] > 0 {
+			t.Errorf("left on disk of %d keys: %v", n, got)
+		}
+	}
+}
+
+// rangeTombstones counts those in the turn's batch.
+func rangeTombstones(t *testing.T, tx *Tx) (n int) {
+	t.Helper()
+	if tx.batch == nil {
+		return 0
+	}
+	for r := tx.batch.Reader(); ; {
+		kind, _, _, ok, err := r.Next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !ok {
+			return n
+		}
+		if kind == pebble.InternalKeyKindRangeDelete {
+			n++
+		}
+	}
+}
+
+// A flushed key that would have run out in a hundred years leaves nothing behind
+// until then.
+func TestFlushedExpiry(t *testing.T) {
+	s := open(t, vfs.NewMem(), Options{})
+	defer s.Close()
+	tx := s.Begin(at(1))
+	tx.SetExpiry(put(tx, "k", ""), 100*365*24*3600*1000)
+	put(tx.In(1), "stays", "")
+	commit(t, s)
+	s.Begin(at(1)).FlushDB()
+	commit(t, s)
+	sweep(t, s, at(1))
+	if got := pebbleKeys(t, s); got[kindExpiry] > 0 || got[kindMeta] != 1 {
+		t.Errorf("left on disk: %v", got)
+	}
+}
+
 // Everything runs out in its time, whether somebody asks for it or not, and
 // also when it moved in between.
 func TestExpiry(t *testing.T) {
@@ -387,6 +457,49 @@ func TestScanKeys(t *testing.T) {
 	if tx.ScanKeys(1<<60, func(KeyInfo) bool { t.Error("a key behind the end"); return true }) != 0 {
 		t.Error("a cursor behind the end goes on")
 	}
+}
+
+// A step of SCAN is bounded also where nearly everything was deleted.
+func TestScanComesPastFewOfTheDeleted(t *testing.T) {
+	const keys, steps = 20_000, 500
+	s := open(t, vfs.NewMem(), Options{Seed: 5, CacheBytes: 1})
+	defer s.Close()
+	tx := s.Begin(at(1))
+	if tx.ScanSome(0, steps, func(KeyInfo) bool { return true }) != 0 {
+		t.Error("an empty database takes more than a step")
+	}
+	for i := range keys {
+		put(tx, fmt.Sprint("k", i), "")
+	}
+	commit(t, s)
+	tx = s.Begin(at(1))
+	for i := range keys {
+		if i%5000 != 0 {
+			tx.DropEmpty(tx.Lookup([]byte(fmt.Sprint("k", i))))
+		}
+	}
+	tx.SetExpiry(tx.Lookup([]byte("k5000")), 2)
+	commit(t, s)
+	tx = s.Begin(at(2))
+	var found []string
+	calls := 0
+	for cursor := uint64(0); calls == 0 || cursor != 0; calls++ {
+		cursor = tx.ScanSome(cursor, steps, func(i KeyInfo) bool {
+			found = append(found, string(i.Key))
+			return true
+		})
+	}
+	sort.Strings(found)
+	if got := strings.Join(found, " "); got != "k0 k10000 k15000" {
+		t.Errorf("found %q", got)
+	}
+	if least, most := keys/steps/4, 8*keys/steps; calls < least || calls > most {
+		t.Errorf("%d calls, want %d to %d", calls, least, most)
+	}
+	if got := allKeys(tx); got != "k0 k10000 k15000" {
+		t.Errorf("KEYS finds %q", got)
+	}
+	commit(t, s)
 }
 
 func TestRandomKey(t *testing.T) {

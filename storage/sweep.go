@@ -91,38 +91,42 @@ func (tx *Tx) sweepExpired(limit int) {
 	s.nextExpiry = next
 }
 
+// sweepSteps is how many keys, deleted ones among them, the sweeper passes for
+// each that it may remove.
+const sweepSteps = 20
+
 // sweepSpace walks the metadata of a flushed space and makes each key's records
 // garbage. The cursor is in memory only: after a restart the walk begins anew,
 // which does no harm.
 func (tx *Tx) sweepSpace(limit int) {
 	s := tx.store
 	id := s.droppedSpaces[0]
-	prefix := appendMetaPrefix(nil, id)
-	lo := s.droppedCursor
-	if lo == nil {
-		lo = prefix
-	}
 	n := 0
-	var next []byte
-	tx.scan(tx.view(tx.batch != nil), lo, after(prefix), false, func(k, v []byte) bool {
+	s.droppedCursor = tx.walkMeta(tx.view(tx.batch != nil), id, s.droppedCursor, sweepSteps*limit, func(k, v []byte) bool {
 		if n == limit {
-			next = append([]byte(nil), k...)
 			return false
 		}
 		n++
-		garbage := binary.BigEndian.Uint64(v[2:])
-		tx.batchKey(func(k []byte) []byte { return appendGarbageKey(k, garbage) }, opPut)
-		s.garbage(garbage)
+		tx.sweepMeta(id, k, v)
 		return true
 	})
-	s.droppedCursor = next
-	if next == nil {
-		tx.writable()
-		tx.check(tx.batch.DeleteRange(prefix, after(prefix), nil))
+	if s.droppedCursor == 0 {
 		tx.batchKey(func(k []byte) []byte { return appendCountKey(k, id) }, opDelete)
 		tx.batchKey(func(k []byte) []byte { return appendDroppedKey(k, id) }, opDelete)
 		s.droppedSpaces = s.droppedSpaces[1:]
 	}
+}
+
+// sweepMeta removes a key of a flushed space, but for its records.
+func (tx *Tx) sweepMeta(space uint32, key, meta []byte) {
+	garbage := binary.BigEndian.Uint64(meta[2:])
+	tx.batchKey(func(k []byte) []byte { return appendGarbageKey(k, garbage) }, opPut)
+	tx.store.garbage(garbage)
+	if meta[1]&metaHasExpiry != 0 {
+		at := int64(binary.BigEndian.Uint64(meta[10:]))
+		tx.batchKey(func(k []byte) []byte { return appendExpiryKey(k, at, space, string(key[metaKeyPrefixLen:])) }, opDelete)
+	}
+	tx.batchKey(func(k []byte) []byte { return append(k, key...) }, opDelete)
 }
 
 // pointDeletesMax is the number of records up to which they are deleted one by
