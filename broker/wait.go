@@ -294,6 +294,7 @@ func (b *Broker) unblock() {
 		switch {
 		case s.Blocked == nil:
 		case s.Blocked.Unblock == commands.UnblockWithError:
+			s.Blocked.Cmd.Stats.Failed++
 			b.fail(b.out(s), commands.ErrUnblocked)
 			b.release(s)
 		case s.Blocked.Unblock == commands.UnblockTimeout:
