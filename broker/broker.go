@@ -86,6 +86,7 @@ func New(o Options) *Broker {
 		Started:  o.Started,
 	}
 	b.server.RunQueued = b.runQueued
+	b.server.PurgeMemory = func() {}
 	b.server.InitUsers()
 	return b
 }

@@ -10,13 +10,11 @@ import (
 
 	"github.com/cairnmq/cairn/acl"
 	"github.com/cairnmq/cairn/config"
-	"github.com/cairnmq/cairn/lists"
 	"github.com/cairnmq/cairn/resp"
 	"github.com/cairnmq/cairn/storage"
-	"github.com/cairnmq/cairn/streams"
 )
 
-var adminCommands = slices.Concat(infoCommands, slowlogCommands, latencyCommands, monitorCommands, debugCommands, []Command{
+var adminCommands = slices.Concat(infoCommands, slowlogCommands, latencyCommands, monitorCommands, debugCommands, memoryCommands, []Command{
 	{
 		Name: "time", Arity: 1, Flags: Loading | Stale | Fast,
 		Group: "server", Since: "2.6.0", Tips: []string{"nondeterministic_output"},
@@ -65,19 +63,6 @@ var adminCommands = slices.Concat(infoCommands, slowlogCommands, latencyCommands
 		History:    []string{"7.0.0: Added the ability to set multiple parameters in one call."},
 		Secrets:    configSetSecrets,
 		Run:        configSet,
-	},
-	{
-		Name: "memory", Arity: -2,
-		Group: "server", Since: "4.0.0",
-		Summary: "Commands about memory.", Complexity: "Depends on the subcommand",
-	},
-	helpCommand("memory", 0, "server", "4.0.0"),
-	{
-		Parent: "memory", Name: "usage", Arity: -3, Flags: ReadOnly | Touches, Keys: Keys{2, 2, 1},
-		Group: "server", Since: "4.0.0", Syntax: "key [SAMPLES count]", Access: []string{"RO"},
-		Summary:    "Returns how many bytes a key and what it holds take, wherever they are.",
-		Complexity: "O(1)",
-		Run:        memoryUsage,
 	},
 	{
 		Name: "object", Arity: -2,
@@ -250,47 +235,7 @@ func configResetStat(c *Ctx) error {
 	return nil
 }
 
-// ---- MEMORY, OBJECT --------------------------------------------------------
-
-// recordOverhead is about what an element takes beside its own bytes: its key
-// and the storage engine's bookkeeping, before compression.
-const recordOverhead = 32
-
-// memoryUsage counts what a key's elements take, no matter whether they are in
-// memory, on disk, or both. The sizes are known: no samples have to be taken.
-func memoryUsage(c *Ctx) error {
-	key := c.Args.Next()
-	for c.Args.More() {
-		if !c.Args.Word("SAMPLES") {
-			return ErrSyntax
-		}
-		if samples := c.Args.Int(); c.Args.Err() == nil && samples < 0 {
-			return ErrSyntax
-		}
-	}
-	if err := c.Args.Err(); err != nil {
-		return err
-	}
-	o := c.Tx.Peek(key)
-	if o == nil {
-		c.Out.Null()
-		return nil
-	}
-	bytes := int64(len(key)) + recordOverhead
-	switch o.Type() {
-	case storage.TypeList:
-		l := lists.Of(c.Tx, o)
-		bytes += l.Bytes() + l.Len()*recordOverhead
-	case storage.TypeStream:
-		s, err := streams.Open(c.Tx, key)
-		if err != nil {
-			return err
-		}
-		bytes += int64(s.Bytes() + s.Len()*recordOverhead)
-	}
-	c.Out.Int(bytes)
-	return nil
-}
+// ---- OBJECT ----------------------------------------------------------------
 
 const errNoLFU resp.Error = "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust."
 

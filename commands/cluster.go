@@ -49,6 +49,18 @@ var singleNodeCommands = []Command{
 		Run: replicaOf,
 	},
 	{
+		Name: "module", Arity: -2,
+		Group: "server", Since: "4.0.0",
+		Summary: "Commands about modules.", Complexity: "Depends on the subcommand",
+	},
+	helpCommand("module", 0, "server", "5.0.0"),
+	{
+		Parent: "module", Name: "list", Arity: 2, Flags: Admin | NoScript,
+		Group: "server", Since: "4.0.0", Tips: []string{"nondeterministic_output_order"},
+		Summary: "Returns the modules that are loaded: none, as there are no modules.", Complexity: "O(1)",
+		Run: func(c *Ctx) error { c.Out.Array(0); return nil },
+	},
+	{
 		Name: "cluster", Arity: -2,
 		Group: "cluster", Since: "3.0.0",
 		Summary: "Commands about a cluster.", Complexity: "Depends on the subcommand",

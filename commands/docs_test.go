@@ -96,6 +96,6 @@ func TestCommandQueries(t *testing.T) {
 func TestHelp(t *testing.T) {
 	b := newBench(t)
 	b.expect(b.client("10.0.0.1:1"),
-		"MEMORY HELP -> *5 +MEMORY <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"+
-			" +USAGE key [SAMPLES count] +    Returns how many bytes a key and what it holds take, wherever they are. +HELP +    Prints this help.")
+		"MODULE HELP -> *5 +MODULE <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"+
+			" +LIST +    Returns the modules that are loaded: none, as there are no modules. +HELP +    Prints this help.")
 }

@@ -7,7 +7,6 @@ import (
 	"math"
 	"os"
 	"runtime"
-	"runtime/metrics"
 	"slices"
 	"strconv"
 	"strings"
@@ -160,49 +159,24 @@ func infoClients(r *report) {
 }
 
 func infoMemory(r *report) {
-	used := usedMemory(r.c.Server)
-	srv := r.c.Server
-	srv.memoryPeak = max(srv.memoryPeak, used)
-	r.bytes("used_memory", used)
-	rss, rssPeak := residentMemory()
-	if rss > 0 {
-		r.bytes("used_memory_rss", rss)
-		r.bytes("used_memory_rss_peak", rssPeak)
+	m := r.c.Server.measureMemory()
+	r.bytes("used_memory", m.used)
+	if m.resident > 0 {
+		r.bytes("used_memory_rss", m.resident)
+		r.bytes("used_memory_rss_peak", m.residentPeak)
 	}
-	r.bytes("used_memory_peak", srv.memoryPeak)
-	r.put("used_memory_peak_perc", fmt.Sprintf("%.2f%%", 100*float64(used)/float64(srv.memoryPeak)))
+	r.bytes("used_memory_peak", m.peak)
+	r.put("used_memory_peak_perc", fmt.Sprintf("%.2f%%", m.percentOf(m.peak)))
 	if total := systemMemory(); total > 0 {
 		r.bytes("total_system_memory", total)
 	}
 	r.bytes("maxmemory", 0)
 	r.put("maxmemory_policy", "noeviction")
-	if rss > 0 {
-		r.put("mem_fragmentation_ratio", fmt.Sprintf("%.2f", float64(rss)/float64(used)))
+	if m.resident > 0 {
+		r.put("mem_fragmentation_ratio", fmt.Sprintf("%.2f", m.fragmentation()))
 	}
-	clients := 0
-	for _, s := range srv.sessions() {
-		queued, free := s.Peer.QueryBuffer()
-		clients += sessionBytes + queued + free + s.Out.Len()
-	}
-	r.put("mem_clients_normal", clients)
+	r.put("mem_clients_normal", m.clients)
 	r.put("mem_allocator", "go")
-}
-
-// usedMemory is what the process has in use: Go's memory that is neither free
-// nor given back, and the storage engine's caches where they lie outside it.
-func usedMemory(srv *Server) int64 {
-	samples := []metrics.Sample{
-		{Name: "/memory/classes/total:bytes"},
-		{Name: "/memory/classes/heap/free:bytes"},
-		{Name: "/memory/classes/heap/released:bytes"},
-	}
-	metrics.Read(samples)
-	used := samples[0].Value.Uint64() - samples[1].Value.Uint64() - samples[2].Value.Uint64()
-	if engineOutsideGo {
-		m := srv.Store.Metrics()
-		used += m.MemTable.Size + m.MemTable.ZombieSize + uint64(m.BlockCache.Size)
-	}
-	return int64(used)
 }
 
 // infoPersistence tells of backups and of the log in the words that Redis has for

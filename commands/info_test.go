@@ -31,6 +31,22 @@ func TestInfo(t *testing.T) {
 	}
 }
 
+// MEMORY DOCTOR says what to do, and nothing if there is nothing to do.
+func TestMemoryDoctor(t *testing.T) {
+	b := newBench(t)
+	s := b.client("10.0.0.1:1")
+	b.expect(s, "RPUSH k v -> :1")
+	text := b.do(s, "MEMORY DOCTOR")
+	if !strings.Contains(text, "nothing to mend") || strings.Contains(text, "raise object-cache-size") {
+		t.Errorf("nothing is wrong: %s", text)
+	}
+	b.server.Config.ObjectCacheSize = 1
+	text = b.do(s, "MEMORY DOCTOR")
+	if strings.Contains(text, "nothing to mend") || !strings.Contains(text, "raise object-cache-size") {
+		t.Errorf("the object cache is full: %s", text)
+	}
+}
+
 func TestInfoSections(t *testing.T) {
 	b := newBench(t)
 	s := b.client("10.0.0.1:1")

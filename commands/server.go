@@ -58,6 +58,9 @@ type Server struct {
 	Reload bool
 	// Sleep stops everything for a while, for DEBUG SLEEP.
 	Sleep func(time.Duration)
+	// PurgeMemory has memory that is free given back to the system, beside other
+	// work.
+	PurgeMemory func()
 	// SyncTurn is set by SAVE: the commit of this turn is synced, whatever
 	// appendfsync says.
 	SyncTurn bool

@@ -4,6 +4,8 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"runtime/debug"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -36,6 +38,7 @@ type Server struct {
 	loop     *loop
 	tls      *tlsSettings // nil as long as there is no tls-port
 	everySec everySecond
+	purging  atomic.Bool
 }
 
 // New opens the listeners: from here on clients can connect, though nobody
@@ -52,6 +55,7 @@ func New(o Options) (*Server, error) {
 		Started: o.Started,
 	})
 	b.Server().ReadFile, b.Server().WriteFile = os.ReadFile, replaceFile
+	b.Server().PurgeMemory = s.purgeMemory
 	if err := b.Server().LoadUsers(); err != nil {
 		return nil, err
 	}
@@ -85,6 +89,17 @@ func New(o Options) (*Server, error) {
 func (s *Server) sleep(d time.Duration) {
 	time.Sleep(d)
 	s.loop.turnOver = true
+}
+
+// purgeMemory gives free memory back, in one goroutine at a time: it takes a
+// garbage collection, and clients may ask as often as they like.
+func (s *Server) purgeMemory() {
+	if s.purging.CompareAndSwap(false, true) {
+		go func() {
+			debug.FreeOSMemory()
+			s.purging.Store(false)
+		}()
+	}
 }
 
 // changed puts a directive into effect that is not read each time.
