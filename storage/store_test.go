@@ -299,6 +299,34 @@ func TestFlushesOfFewKeysLeaveNoRangeTombstones(t *testing.T) {
 	}
 }
 
+// So it is with the records of an object.
+func TestClear(t *testing.T) {
+	for _, n := range []int{0, 1, pointDeletesMax, pointDeletesMax + 1} {
+		s := open(t, vfs.NewMem(), Options{})
+		defer s.Close()
+		tx := s.Begin(at(1))
+		o := put(tx, "k", "")
+		for _, kind := range "abc" {
+			for i := range n {
+				tx.Put(o, fmt.Appendf(nil, "%c%04d", kind, i), nil)
+			}
+		}
+		commit(t, s)
+		tx = s.Begin(at(1))
+		o = tx.Lookup([]byte("k"))
+		tx.Put(o, []byte("b1"), nil)
+		tx.Changed(o, "")
+		tx.Clear(o, []byte("b"), []byte("c"))
+		if ranges := rangeTombstones(t, tx); ranges > 0 != (n >= pointDeletesMax) {
+			t.Errorf("%d range tombstones for %d records", ranges, n+1)
+		}
+		commit(t, s)
+		if got := pebbleKeys(t, s)[kindRecord]; got != 2*n {
+			t.Errorf("%d records are left, want %d", got, 2*n)
+		}
+	}
+}
+
 // rangeTombstones counts those in the turn's batch.
 func rangeTombstones(t *testing.T, tx *Tx) (n int) {
 	t.Helper()

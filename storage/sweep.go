@@ -130,7 +130,8 @@ func (tx *Tx) sweepMeta(space uint32, key, meta []byte) {
 }
 
 // pointDeletesMax is the number of records up to which they are deleted one by
-// one: a range tombstone is cheap to write but makes every read look at it.
+// one: a range tombstone is cheap to write but makes every read look at it, and
+// after each one the next read sorts those in the memtable anew.
 const pointDeletesMax = 256
 
 func (s *Store) garbage(id uint64) {
@@ -156,7 +157,8 @@ func (tx *Tx) sweepGarbage(limit int) {
 	})
 	done := 0
 	for budget := limit; done < len(ids) && budget > 0; done++ {
-		budget -= tx.dropRecords(view, ids[done])
+		lo, hi := recordBounds(ids[done], nil, nil)
+		budget -= tx.dropRecords(view, lo, hi)
 		tx.batchKey(func(k []byte) []byte { return appendGarbageKey(k, ids[done]) }, opDelete)
 		s.garbageFloor = ids[done] + 1
 	}
@@ -166,10 +168,9 @@ func (tx *Tx) sweepGarbage(limit int) {
 	}
 }
 
-// dropRecords deletes all records of an incarnation and returns about how much
+// dropRecords deletes all records with lo <= key < hi and returns about how much
 // work that was.
-func (tx *Tx) dropRecords(view pebble.Reader, id uint64) (work int) {
-	lo, hi := recordBounds(id, nil, nil)
+func (tx *Tx) dropRecords(view pebble.Reader, lo, hi []byte) (work int) {
 	var keys [][]byte
 	many := false
 	tx.scan(view, lo, hi, false, func(k, _ []byte) bool {

@@ -429,8 +429,16 @@ func (tx *Tx) DeleteOnce(o *Object, sub []byte) {
 	o.written = true
 }
 
-// DeleteRange removes the records with from <= sub < to; a nil to means all
-// from there on.
+// Clear removes the records with from <= sub < to (a nil to: all from there on),
+// of which there may be none or a million.
+func (tx *Tx) Clear(o *Object, from, to []byte) {
+	lo, hi := recordBounds(o.id, from, to)
+	tx.dropRecords(tx.view(o.written), lo, hi)
+	o.written = true
+}
+
+// DeleteRange is Clear for what are known to be many records: it writes a range
+// tombstone, without looking.
 func (tx *Tx) DeleteRange(o *Object, from, to []byte) {
 	tx.writable()
 	lo, hi := recordBounds(o.id, from, to)

@@ -107,7 +107,7 @@ func (s *Stream) DestroyGroup(name []byte) bool {
 	s.tx.Delete(s.o, new(subKey).group(g.number))
 	for _, kind := range []byte{kindConsumer, kindTimes, kindPage} {
 		from, to := groupBounds(kind, g.number)
-		s.tx.DeleteRange(s.o, from, to)
+		s.tx.Clear(s.o, from, to)
 	}
 	s.tx.ChangedQuietly(s.o, "xgroup-destroy")
 	s.tx.MarkReady(s.o) // those who wait for it learn that it is gone

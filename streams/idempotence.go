@@ -144,7 +144,7 @@ func (s *Stream) SetIdempotence(i Idempotence) {
 	s.idem.Idempotence = i
 	if s.idem.producers > 0 {
 		for _, kind := range []byte{kindProducer, kindProduced, kindWindow, kindOverdue} {
-			s.tx.DeleteRange(s.o, []byte{kind}, []byte{kind + 1})
+			s.tx.Clear(s.o, []byte{kind}, []byte{kind + 1})
 		}
 	}
 	s.idem.producers, s.idem.tracked = 0, 0
