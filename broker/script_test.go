@@ -82,11 +82,14 @@ func firstDifference(want, got string) string {
 type stage struct {
 	t       testing.TB
 	fs      *vfs.MemFS
+	wrap    func(vfs.FS) vfs.FS // what the store sees of fs; nil: fs
+	options storage.Options
 	config  *config.Config
 	store   *storage.Store
 	broker  *Broker
 	now     time.Time
 	clients map[string]*client
+	ended   func() // called after each turn, if not nil
 }
 
 type client struct {
@@ -105,14 +108,23 @@ func (p fakePeer) QueryBuffer() (int, int) { return 0, 0 }
 func newStage(t testing.TB) *stage { return newStageOn(t, vfs.NewCrashableMem()) }
 
 func newStageOn(t testing.TB, fs *vfs.MemFS) *stage {
-	s := &stage{t: t, fs: fs, config: config.New(), now: time.UnixMilli(1_700_000_000_000), clients: make(map[string]*client)}
+	return newStageWith(t, fs, storage.Options{Seed: 1})
+}
+
+func newStageWith(t testing.TB, fs *vfs.MemFS, o storage.Options) *stage {
+	s := &stage{t: t, fs: fs, options: o, config: config.New(), now: time.UnixMilli(1_700_000_000_000), clients: make(map[string]*client)}
 	s.open()
 	t.Cleanup(func() { _ = s.store.Close() })
 	return s
 }
 
 func (s *stage) open() {
-	store, err := storage.Open("/data", storage.Options{FS: s.fs, Seed: 1})
+	o := s.options
+	o.FS = s.fs
+	if s.wrap != nil {
+		o.FS = s.wrap(o.FS)
+	}
+	store, err := storage.Open("/data", o)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -127,7 +139,9 @@ func (s *stage) setSync() {
 	if s.config.AppendFsync != config.FsyncAlways {
 		policy = storage.SyncNo
 	}
-	s.store.SetSync(policy)
+	if err := s.store.SetSync(policy); err != nil {
+		s.t.Fatal(err)
+	}
 }
 
 func (s *stage) client(name string) *client {
@@ -142,6 +156,13 @@ func (s *stage) client(name string) *client {
 // turn runs the given requests in one turn, then further turns until nobody is
 // left who could go on.
 func (s *stage) turn(requests ...request) {
+	if err := s.tryTurns(requests...); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// tryTurns is turn, for a disk that may fail.
+func (s *stage) tryTurns(requests ...request) error {
 	for _, r := range requests {
 		c := s.client(r.client)
 		c.pending = append(c.pending, r.args)
@@ -163,18 +184,21 @@ func (s *stage) turn(requests ...request) {
 			}
 		}
 		if err := s.broker.End(); err != nil {
-			s.t.Fatal(err)
+			return err
+		}
+		if s.ended != nil {
+			s.ended()
 		}
 		for _, job := range slices.Clone(s.broker.Jobs()) {
 			err := job.Run(func(p []byte) bool { job.Session.Out.Raw(p); return true })
 			if err != nil {
-				s.t.Fatal(err)
+				return err
 			}
 			s.broker.Finish(job)
 			progress = true
 		}
 		if !progress && len(s.broker.Resumed()) == 0 {
-			return
+			return nil
 		}
 	}
 }

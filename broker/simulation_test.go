@@ -1,45 +1,70 @@
 package broker
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sort"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"github.com/cairnmq/cairn/commands"
+	"github.com/cairnmq/cairn/config"
+	"github.com/cairnmq/cairn/storage"
 )
 
 var (
 	simulationSeed  = flag.Uint64("seed", 0, "the one seed to simulate")
-	simulationSeeds = flag.Int("seeds", 20, "how many seeds to simulate")
-	simulationTurns = flag.Int("turns", 400, "how many turns each")
+	simulationSeeds = flag.Int("seeds", 16, "how many seeds to simulate")
+	simulationTurns = flag.Int("turns", 300, "how many turns each")
+	simulationTime  = flag.Duration("soak", 0, "for how long to simulate seed after seed; 0: -seeds of them")
 )
 
-// TestSimulation lets virtual clients do random things in virtual time, and
-// now and then the power fails: in the middle of a turn or after one, with some
-// of what was not synced written and some not. What is found after the restart
-// must be, to the last pending entry, the state that the broker was in after
-// its last finished turn: nothing acknowledged is missing, nothing of the turn
-// that was cut off is there.
+// TestSimulation lets virtual clients do random things in virtual time, while
+// the machine does its worst: the power fails, in the middle of a turn or after
+// one, with some of what was not synced written and some not; the process is
+// killed; a write or a sync fails, of the log or of any file; the disk is full.
+// What is found after the restart is held against the guarantees:
+//
+//   - After a loss of power or kill -9 it is, to the last pending entry, the
+//     state after the last finished turn: nothing acknowledged is missing,
+//     nothing of the turn that was cut off is there. If the log is synced once a
+//     second only, a loss of power may go back, to the state after a finished
+//     turn since the last sync, and to none before.
+//   - When a write or sync failed, the turn that met it was not acknowledged, and
+//     no other was after it. It is there whole or not at all; all before it is.
+//   - Everything on disk fits together (storage.Check).
 //
 // Everything follows from the seed: go test ./broker -run Simulation -seed N
-// plays a failure again.
+// plays a failure again. make soak goes on for as long as one likes.
 func TestSimulation(t *testing.T) {
-	seeds := make([]uint64, 0, *simulationSeeds)
-	for i := range *simulationSeeds {
-		seeds = append(seeds, uint64(i)+1)
-	}
 	if *simulationSeed != 0 {
-		seeds = []uint64{*simulationSeed}
+		simulate(t, *simulationSeed, *simulationTurns)
+		return
 	}
-	for _, seed := range seeds {
-		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
-			t.Parallel()
-			simulate(t, seed, *simulationTurns)
-		})
+	if *simulationTime == 0 {
+		for seed := range uint64(*simulationSeeds) {
+			t.Run(fmt.Sprint("seed=", seed+1), func(t *testing.T) {
+				t.Parallel()
+				simulate(t, seed+1, *simulationTurns)
+			})
+		}
+		return
+	}
+	first := uint64(time.Now().UnixNano())
+	for began, seed := time.Now(), first; time.Since(began) < *simulationTime && !t.Failed(); seed++ {
+		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) { simulate(t, seed, *simulationTurns) })
+		if (seed-first)%20 == 19 {
+			fmt.Printf("%d seeds, %v\n", seed-first+1, time.Since(began).Round(time.Second))
+		}
 	}
 }
 
@@ -47,52 +72,215 @@ type simulation struct {
 	*stage
 	rng *rand.Rand
 	log []string
+
+	everySecond bool    // the log is synced now and then only
+	large       bool    // elements are
+	states      []state // after each turn since the last sync, if everySecond
+	faults      *faults
+}
+
+// state is all that clients could find out at a time.
+type state struct {
+	at   time.Time
+	dump string
 }
 
 func simulate(t *testing.T, seed uint64, turns int) {
-	s := &simulation{stage: newStage(t), rng: rand.New(rand.NewPCG(seed, seed))}
+	rng := rand.New(rand.NewPCG(seed, seed))
+	s := &simulation{rng: rng, everySecond: rng.IntN(4) == 0, large: rng.IntN(3) == 0, faults: &faults{rng: rng}}
+	o := storage.Options{Seed: 1}
+	if rng.IntN(3) > 0 {
+		o.MemTableBytes = 64 << 10 // much is written to tables
+	}
+	s.stage = newStageWith(t, vfs.NewCrashableMem(), o)
+	if s.everySecond {
+		turns /= 8
+		s.ended = func() { s.states = append(s.states, s.state(s.now)) }
+	}
+	s.stage.wrap = s.faults.wrap
+	s.restart(s.fs)
 	for range turns {
 		s.now = s.now.Add(time.Duration(s.rng.IntN(300)) * time.Millisecond)
 		var requests []request
 		for range 1 + s.rng.IntN(6) {
 			requests = append(requests, s.request())
 		}
-		s.turn(requests...)
-		for _, c := range s.sorted() {
-			s.sent(c.name)
-			if c.session.CloseAfterReply || c.session.Killed || s.rng.IntN(100) == 0 {
-				s.broker.Disconnect(c.session)
-				delete(s.clients, c.name)
-			}
+		if s.rng.IntN(25) == 0 {
+			s.faultyTurn(requests)
+			continue
 		}
-		if s.rng.IntN(12) == 0 {
+		s.turn(requests...)
+		s.answered()
+		switch s.rng.IntN(24) {
+		case 0, 1:
 			s.powerFailure()
+		case 2:
+			s.kill()
 		}
 	}
 }
 
-// powerFailure restarts from what is on disk and compares.
-func (s *simulation) powerFailure() {
-	var cutOff []request // a turn that does not come to its end leaves nothing behind
-	for range s.rng.IntN(6) {
-		cutOff = append(cutOff, s.request())
-	}
-	want := dump(s.stage)
-	if len(cutOff) > 0 {
-		s.broker.Begin(s.now)
-		for _, r := range cutOff {
-			s.broker.Do(s.client(r.client).session, r.args)
+// answered takes what the clients were sent; some then go.
+func (s *simulation) answered() {
+	for _, c := range s.sorted() {
+		s.sent(c.name)
+		if c.session.CloseAfterReply || c.session.Killed || s.rng.IntN(100) == 0 {
+			s.broker.Disconnect(c.session)
+			delete(s.clients, c.name)
 		}
 	}
-	fs := s.fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: s.rng.IntN(101), RNG: s.rng})
-	clear(s.clients)
-	s.abandon()
-	s.fs = fs
-	s.open()
-	s.log = append(s.log, "power failure")
-	if got := dump(s.stage); got != want {
-		s.t.Fatalf("after a power failure:\n%s\nthe last commands:\n%s", firstDifference(want, got), strings.Join(s.log[max(0, len(s.log)-60):], "\n"))
+	if s.everySecond && s.rng.IntN(6) == 0 {
+		if err := s.store.SyncNow(); err != nil {
+			s.t.Fatal(err)
+		}
+		s.states = append(s.states[:0], s.state(s.now))
 	}
+}
+
+// dump writes down the state as it is now.
+func (s *simulation) dump() string {
+	if s.everySecond {
+		return s.state(s.now).dump
+	}
+	return dump(s.stage)
+}
+
+// state writes down a copy, as it takes commits of its own to write it down.
+func (s *simulation) state(now time.Time) state {
+	c := &stage{t: s.t, fs: s.written(), options: storage.Options{Seed: 1}, config: config.New(), now: now, clients: make(map[string]*client)}
+	c.open()
+	defer c.store.Close()
+	return state{now, dump(c)}
+}
+
+// cutOff begins a turn that does not come to its end.
+func (s *simulation) cutOff() {
+	var requests []request
+	for range s.rng.IntN(6) {
+		requests = append(requests, s.request())
+	}
+	s.broker.Begin(s.now)
+	for _, r := range requests {
+		s.broker.Do(s.client(r.client).session, r.args)
+	}
+}
+
+// powerFailure restarts from what is on disk, which need not be all that was
+// written, and compares.
+func (s *simulation) powerFailure() {
+	states, want := slices.Clone(s.states), s.dump()
+	s.cutOff()
+	s.restart(s.fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: s.rng.IntN(101), RNG: s.rng}))
+	if !s.everySecond {
+		s.compare("a power failure", want)
+		return
+	}
+	s.log = append(s.log, "a power failure")
+	for _, was := range states {
+		if s.state(was.at) == was {
+			return
+		}
+	}
+	last := states[len(states)-1]
+	s.fail("after a power failure, none of %d states since the last sync; this is the last:\n%s", len(states), brief(firstDifference(last.dump, s.state(last.at).dump)))
+}
+
+// kill restarts from what was written when the process came to a sudden end.
+func (s *simulation) kill() {
+	want := s.dump()
+	s.cutOff()
+	s.restart(s.written())
+	s.compare("kill -9", want)
+}
+
+// written is a copy of all that was written, synced or not.
+func (s *simulation) written() *vfs.MemFS {
+	return s.fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: s.rng})
+}
+
+// faultyTurn runs a turn on a disk that fails. If the process would have ended
+// it is started again.
+func (s *simulation) faultyTurn(requests []request) {
+	before := s.dump()
+	s.faults.arm()
+	err := s.tryTurn(requests)
+	what := s.faults.disarm()
+	if err == nil && !s.faults.fatal() {
+		s.answered()
+		return
+	}
+	s.log = append(s.log, "fault: "+what)
+	disk := s.written()
+	if s.rng.IntN(2) == 0 && !s.everySecond {
+		disk = s.fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: s.rng.IntN(101), RNG: s.rng})
+	}
+	s.restart(disk)
+	if s.dump() != before {
+		// Then the whole turn is there, as nothing is ever written but whole turns;
+		// that it is no less than before shows in what comes later.
+		s.log = append(s.log, "the turn is there all the same")
+	}
+}
+
+// tryTurn is turn, for one that may fail, or never come to its end: the engine
+// ends the process then.
+func (s *simulation) tryTurn(requests []request) error {
+	ended := make(chan error, 1)
+	go func() { ended <- s.tryTurns(requests...) }()
+	select {
+	case err := <-ended:
+		return err
+	case reason := <-s.faults.ends:
+		return errors.New(reason)
+	}
+}
+
+// restart goes on with what is on another disk.
+func (s *simulation) restart(fs *vfs.MemFS) {
+	clear(s.clients)
+	s.states = s.states[:0]
+	if !s.faults.fatal() {
+		s.abandon()
+	} // else the engine may hold its locks for ever
+	s.faults.reset()
+	s.fs = fs
+	s.options.Fatal = s.faults.end()
+	s.open()
+	if s.everySecond {
+		if err := s.store.SetSync(storage.SyncNo); err != nil {
+			s.t.Fatal(err)
+		}
+		s.states = append(s.states, s.state(s.now))
+	}
+	_, err := s.store.Check(storage.Check{
+		Object:  commands.CheckObject,
+		Problem: func(err error) { s.fail("does not fit together: %v", err) },
+	})
+	if err != nil {
+		s.fail("check: %v", err)
+	}
+}
+
+func (s *simulation) compare(after, want string) {
+	s.log = append(s.log, after)
+	if got := s.dump(); got != want {
+		s.fail("after %s:\n%s", after, brief(firstDifference(want, got)))
+	}
+}
+
+// brief shortens what is too long to be read.
+func brief(text string) string {
+	for _, word := range strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(" []\n\"", r) }) {
+		if len(word) > 40 {
+			text = strings.ReplaceAll(text, word, fmt.Sprintf("%s...(%d)", word[:8], len(word)))
+		}
+	}
+	return text
+}
+
+func (s *simulation) fail(format string, args ...any) {
+	s.t.Helper()
+	s.t.Fatalf("%s\nthe last commands:\n%s", fmt.Sprintf(format, args...), strings.Join(s.log[max(0, len(s.log)-60):], "\n"))
 }
 
 // abandon gives the goroutines of a store back that is on a disk nobody looks
@@ -102,10 +290,88 @@ func (s *stage) abandon() {
 	_ = s.store.Close()
 }
 
+// faults is a disk that fails when it is told to.
+type faults struct {
+	rng *rand.Rand
+
+	mu     sync.Mutex
+	armed  bool
+	files  string // how the names end of the files that are affected
+	skip   int    // operations that succeed first
+	left   int    // operations that fail then, before the disk works again
+	err    error
+	met    []string
+	killed bool        // the engine has asked for the end of the process
+	ends   chan string // and for what reason
+}
+
+func (f *faults) wrap(fs vfs.FS) vfs.FS {
+	return errorfs.Wrap(fs, errorfs.InjectorFunc(func(op errorfs.Op) error {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if !f.armed || op.Kind.ReadOrWrite() != errorfs.OpIsWrite || !strings.HasSuffix(op.Path, f.files) || op.Kind == errorfs.OpFileClose {
+			return nil
+		}
+		if f.skip--; f.skip >= 0 {
+			return nil
+		}
+		f.met = append(f.met, fmt.Sprintf("%v of %s", op.Kind, op.Path))
+		f.left--
+		f.armed = f.left > 0
+		return f.err
+	}))
+}
+
+func (f *faults) arm() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.armed, f.met = true, nil
+	f.files = []string{".log", ".log", ".sst", ""}[f.rng.IntN(4)]
+	f.skip, f.left = f.rng.IntN(6), 1+f.rng.IntN(5)
+	f.err = errors.New("the disk is on fire")
+	if f.rng.IntN(2) == 0 {
+		f.err = syscall.ENOSPC
+	}
+}
+
+func (f *faults) disarm() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.armed = false
+	return fmt.Sprintf("%v: %s", f.err, strings.Join(f.met, ", "))
+}
+
+func (f *faults) fatal() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.killed
+}
+
+func (f *faults) reset() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.killed, f.ends = false, make(chan string, 100)
+}
+
+// end returns what is called for the end of the process. It is for the store
+// that is opened next only: earlier ones may go on in the background.
+func (f *faults) end() func(reason string) {
+	ends := f.ends
+	return func(reason string) {
+		f.mu.Lock()
+		if ends == f.ends {
+			f.killed = true
+		}
+		f.mu.Unlock()
+		ends <- reason
+		select {} // whoever asks for the end does not go on
+	}
+}
+
 func (s *simulation) request() request {
 	client := string(rune('a' + s.rng.IntN(6)))
 	words := s.command()
-	s.log = append(s.log, fmt.Sprintf("%s %s> %s", s.now.Format("05.000"), client, strings.Join(words, " ")))
+	s.log = append(s.log, fmt.Sprintf("%s %s> %s", s.now.Format("05.000"), client, brief(strings.Join(words, " "))))
 	return request{client, args(words...)}
 }
 
@@ -118,6 +384,9 @@ func (s *simulation) consumer() string              { return s.pick("alice", "bo
 func (s *simulation) number(n int) string           { return fmt.Sprint(s.rng.IntN(n)) }
 func (s *simulation) end() string                   { return s.pick("LEFT", "RIGHT") }
 func (s *simulation) element() string {
+	if s.large && s.rng.IntN(3) == 0 {
+		return strings.Repeat(s.pick("a", "b", "c"), 60_000) + s.number(5)
+	}
 	return strings.Repeat(s.pick("a", "b", "c"), 1+s.rng.IntN(40)) + s.number(5)
 }
 

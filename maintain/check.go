@@ -4,13 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime/debug"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
-	"github.com/cairnmq/cairn/lists"
+	"github.com/cairnmq/cairn/commands"
 	"github.com/cairnmq/cairn/storage"
-	"github.com/cairnmq/cairn/streams"
 )
 
 // ErrProblems says that a check has found something.
@@ -20,7 +18,7 @@ var ErrProblems = errors.New("the data folder is damaged")
 // and writes what it has looked at, and what is wrong, to out. It returns
 // ErrProblems if anything is.
 func Check(fs vfs.FS, dir string, out io.Writer, progress io.Writer) error {
-	c := storage.Check{Object: checkObject}
+	c := storage.Check{Object: commands.CheckObject}
 	p := newProgress(progress)
 	c.Progress = p.told
 	problems := 0
@@ -70,25 +68,4 @@ func check(fs vfs.FS, dir string, c storage.Check) (storage.Summary, error) {
 	}
 	sum.Tables, sum.TableBytes = tables.Tables, tables.TableBytes
 	return sum, errors.Join(err, store.Close())
-}
-
-// checkObject checks what belongs to one key.
-func checkObject(tx *storage.Tx, o *storage.Object) (err error) {
-	// A data type panics at records that it cannot have written.
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("%v\n%s", p, debug.Stack())
-		}
-	}()
-	switch o.Type() {
-	case storage.TypeList:
-		return lists.Of(tx, o).Check()
-	case storage.TypeStream:
-		s, err := streams.Of(tx, o)
-		if err != nil {
-			return err
-		}
-		return s.Check()
-	}
-	return fmt.Errorf("it has the type %d, which there is not", o.Type())
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"github.com/cairnmq/cairn/commands"
 	"github.com/cairnmq/cairn/storage"
 )
 
@@ -72,7 +73,7 @@ func copyInto(fs vfs.FS, from, to string, p *progress) error {
 func sound(fs vfs.FS, dir string, p *progress) error {
 	var first error
 	_, err := check(fs, dir, storage.Check{
-		Object: checkObject, Progress: p.told,
+		Object: commands.CheckObject, Progress: p.told,
 		Problem: func(err error) {
 			if first == nil {
 				first = err

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -106,7 +107,9 @@ func (s *Server) purgeMemory() {
 func (s *Server) changed(directive string) {
 	switch directive {
 	case "appendfsync":
-		s.options.Store.SetSync(SyncPolicy(s.options.Config))
+		if err := s.options.Store.SetSync(SyncPolicy(s.options.Config)); err != nil {
+			s.fail(fmt.Errorf("change appendfsync: %w", err))
+		}
 		s.everySec.on.Store(s.options.Config.AppendFsync == config.FsyncEverySecond)
 	case "loglevel":
 		s.options.Log.SetLevel(s.options.Config.LogLevel)

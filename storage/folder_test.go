@@ -156,8 +156,8 @@ func TestFolderWithoutTitle(t *testing.T) {
 	}
 }
 
-// record is 2,000 bytes that cannot be compressed.
-var record = func() string {
+// payload is 2,000 bytes that cannot be compressed.
+var payload = func() string {
 	text := make([]byte, 2000)
 	rng := rand.New(rand.NewPCG(1, 1))
 	for i := range text {
@@ -175,7 +175,7 @@ func filled(t *testing.T) *vfs.MemFS {
 	for i := range 100 {
 		tx := s.Begin(at(1))
 		o := put(tx, fmt.Sprint("k", i), "v")
-		tx.Put(o, []byte("r"), []byte(record))
+		tx.Put(o, []byte("r"), []byte(payload))
 		commit(t, s)
 		if i == 49 {
 			if err := s.db.Flush(); err != nil {
@@ -275,7 +275,7 @@ func TestDamagedBlocks(t *testing.T) {
 		for i := range 50 {
 			if o := tx.Lookup(fmt.Append(nil, "k", i)); o != nil {
 				switch r, ok := tx.Get(o, []byte("r")); {
-				case ok && string(r) == record:
+				case ok && string(r) == payload:
 					right++
 				case ok:
 					t.Errorf("byte %d: k%d holds %q", at, i, r)

@@ -27,6 +27,9 @@ type Options struct {
 	// BlockCacheBytes that of sstable blocks; zero means the default.
 	CacheBytes      int
 	BlockCacheBytes int64
+	// MemTableBytes is how much is collected in memory before it is written to
+	// tables; zero means the default.
+	MemTableBytes int
 	// SpareLogBytes, if not zero, is the size of log files that are written full
 	// of zeros before they are used. Syncing a log that is overwritten takes
 	// about half the time of one that grows; see spare.go.
@@ -103,6 +106,9 @@ func Open(dir string, o Options) (*Store, error) {
 	if o.CacheBytes == 0 {
 		o.CacheBytes = defaultCacheBytes
 	}
+	if o.MemTableBytes == 0 {
+		o.MemTableBytes = memTableBytes
+	}
 	if o.BlockCacheBytes == 0 {
 		o.BlockCacheBytes = defaultBlockCacheBytes
 	}
@@ -136,6 +142,9 @@ func Open(dir string, o Options) (*Store, error) {
 }
 
 func openLocked(dir string, o Options, lock *pebble.Lock) (*Store, error) {
+	if err := openTail(filepath.Join(dir, storeDir), o); err != nil {
+		return nil, err
+	}
 	var spares *spareLogs
 	ranOut := new(atomic.Bool)
 	if !o.ReadOnly {
@@ -144,8 +153,10 @@ func openLocked(dir string, o Options, lock *pebble.Lock) (*Store, error) {
 			return nil, err
 		}
 	}
+	engine := &engineLog{logf: o.Logf, fatal: o.Fatal}
+	engine.opening.Store(true)
 	s := &Store{
-		log:          newLogFS(whenFull(o.FS, ranOut, spares), filepath.Join(dir, storeDir), o.Sync, spares),
+		log:          newLogFS(whenFull(o.FS, ranOut, spares), filepath.Join(dir, storeDir), o.Sync, spares, engine.failed),
 		lock:         lock,
 		readOnly:     o.ReadOnly,
 		ranOut:       ranOut,
@@ -154,8 +165,6 @@ func openLocked(dir string, o Options, lock *pebble.Lock) (*Store, error) {
 		expiryFloor:  []byte{kindExpiry},
 		garbageFloor: math.MaxUint64,
 	}
-	engine := &engineLog{logf: o.Logf, fatal: o.Fatal}
-	engine.opening.Store(true)
 	options := pebbleOptions(s.log, o, engine)
 	options.EventListener.WALCreated = func(pebble.WALCreateInfo) { s.rotated.Store(true) }
 	if o.tune != nil {
@@ -175,7 +184,11 @@ func openLocked(dir string, o Options, lock *pebble.Lock) (*Store, error) {
 		return nil, err
 	}
 	s.db = db
-	if err := s.load(o.Seed); err != nil {
+	err = s.load(o.Seed)
+	if err == nil && !o.ReadOnly {
+		err = setUnsynced(o.FS, s.log.dir, o.Sync != SyncAlways)
+	}
+	if err != nil {
 		spares.stop()
 		_ = db.Close() // the first error is the one to tell
 		return nil, err
@@ -183,12 +196,25 @@ func openLocked(dir string, o Options, lock *pebble.Lock) (*Store, error) {
 	return s, nil
 }
 
+// openTail sees to it that a log whose end was not synced can be read.
+func openTail(dir string, o Options) error {
+	putOff, err := unsynced(o.FS, dir)
+	if err != nil || !putOff || o.ReadOnly {
+		return err
+	}
+	lost, err := giveUpTail(o.FS, dir)
+	if lost > 0 && o.Logf != nil {
+		o.Logf("The end of the log had not been synced when power failed: what was written there is lost, as appendfsync allowed (up to %d bytes)", lost)
+	}
+	return err
+}
+
 func pebbleOptions(fs vfs.FS, o Options, log *engineLog) *pebble.Options {
 	options := &pebble.Options{
 		FS:                 fs,
 		FormatMajorVersion: pebble.FormatNewest,
 		CacheSize:          o.BlockCacheBytes,
-		MemTableSize:       memTableBytes,
+		MemTableSize:       uint64(o.MemTableBytes),
 		// A queue that is filled and drained writes a lot and reads little:
 		// memtables are better kept than flushed in a hurry.
 		MemTableStopWritesThreshold: 4,
@@ -261,6 +287,15 @@ func (l *engineLog) Fatalf(format string, args ...any) {
 		l.fatal(reason)
 	}
 	panic(FatalError{reason})
+}
+
+// failed ends the process for what Pebble does not report, or too late. While
+// the store is being opened, and where nobody can end the process, the error has
+// to be enough.
+func (l *engineLog) failed(doing string, err error) {
+	if !l.opening.Load() && l.fatal != nil {
+		l.Fatalf("%s: %v", doing, err)
+	}
 }
 
 // corrupted is called when Pebble reads something that it cannot have written.
@@ -485,8 +520,7 @@ func (s *Store) Close() error {
 		if len(s.soft) > 0 {
 			err = s.commit(s.turn.views[0])
 		}
-		s.log.policy.Store(int32(SyncAlways))
-		err = errors.Join(err, s.log.SyncNow())
+		err = errors.Join(err, s.SetSync(SyncAlways))
 	}
 	if s.failed != nil {
 		// Pebble may hold its locks for ever after a failed commit. What is on
@@ -497,7 +531,20 @@ func (s *Store) Close() error {
 }
 
 // SetSync changes when the log is synced.
-func (s *Store) SetSync(p SyncPolicy) { s.log.policy.Store(int32(p)) }
+func (s *Store) SetSync(p SyncPolicy) error {
+	if p == SyncAlways {
+		s.log.policy.Store(int32(p))
+		if err := s.SyncNow(); err != nil {
+			return err
+		}
+		return setUnsynced(s.log.FS, s.log.dir, false)
+	}
+	if err := setUnsynced(s.log.FS, s.log.dir, true); err != nil {
+		return err
+	}
+	s.log.policy.Store(int32(p))
+	return nil
+}
 
 // SyncNow syncs the log if anything was written since the last sync. It may be
 // called from any goroutine; with SyncEverySecond somebody has to, once a

@@ -663,7 +663,9 @@ func testCrash(t *testing.T, spare int64) {
 	}
 	_ = crashed.Close()
 
-	s.SetSync(SyncEverySecond)
+	if err := s.SetSync(SyncEverySecond); err != nil {
+		t.Fatal(err)
+	}
 	put(s.Begin(at(1)), "k", "2")
 	commit(t, s)
 	crashed = open(t, fs.CrashClone(vfs.CrashCloneCfg{}), Options{})

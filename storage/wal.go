@@ -35,13 +35,17 @@ type logFS struct {
 	dir    string       // of the store: log files elsewhere are those of a backup
 	policy atomic.Int32 // SyncPolicy
 	spares *spareLogs   // nil: log files start empty
+	// fatal ends the process when the log cannot be written, synced, or begun.
+	// Pebble may meet the error while it goes on to the next log file, and would
+	// then panic with a lock in the wrong state: nobody would learn the reason.
+	fatal func(doing string, err error)
 
 	mu   sync.Mutex
 	open map[*logFile]struct{}
 }
 
-func newLogFS(fs vfs.FS, dir string, p SyncPolicy, spares *spareLogs) *logFS {
-	l := &logFS{FS: fs, dir: dir, spares: spares, open: make(map[*logFile]struct{})}
+func newLogFS(fs vfs.FS, dir string, p SyncPolicy, spares *spareLogs, fatal func(string, error)) *logFS {
+	l := &logFS{FS: fs, dir: dir, spares: spares, fatal: fatal, open: make(map[*logFile]struct{})}
 	l.policy.Store(int32(p))
 	return l
 }
@@ -79,7 +83,11 @@ func (l *logFS) ReuseForWrite(oldname, newname string, c vfs.DiskWriteCategory) 
 }
 
 func (l *logFS) wrap(name string, f vfs.File, err error) (vfs.File, error) {
-	if err != nil || !l.isLog(name) {
+	if !l.isLog(name) {
+		return f, err
+	}
+	if err != nil {
+		l.fatal("begin a log file", err)
 		return f, err
 	}
 	file := &logFile{File: f, fs: l}
@@ -122,6 +130,15 @@ type logFile struct {
 // the first, small ones as well, and does not make syncs faster (spare.go).
 func (f *logFile) Preallocate(offset, length int64) error { return nil }
 
+// Write implements vfs.File.
+func (f *logFile) Write(p []byte) (int, error) {
+	n, err := f.File.Write(p)
+	if err != nil {
+		f.fs.fatal("write the log", err)
+	}
+	return n, err
+}
+
 // Sync implements vfs.File.
 func (f *logFile) Sync() error { return f.sync(f.File.Sync) }
 
@@ -131,7 +148,11 @@ func (f *logFile) SyncData() error { return f.sync(f.File.SyncData) }
 func (f *logFile) sync(now func() error) error {
 	if SyncPolicy(f.fs.policy.Load()) == SyncAlways {
 		f.pending.Store(false)
-		return now()
+		err := now()
+		if err != nil {
+			f.fs.fatal("sync the log", err)
+		}
+		return err
 	}
 	f.pending.Store(true)
 	return nil
@@ -156,7 +177,36 @@ func (f *logFile) Close() error {
 	f.fs.mu.Lock()
 	delete(f.fs.open, f)
 	f.fs.mu.Unlock()
-	return errors.Join(err, f.File.Close())
+	err = errors.Join(err, f.File.Close())
+	if err != nil {
+		f.fs.fatal("end a log file", err)
+	}
+	return err
+}
+
+// OpenDir implements vfs.FS.
+func (l *logFS) OpenDir(name string) (vfs.File, error) {
+	f, err := l.FS.OpenDir(name)
+	if err != nil || name != l.dir {
+		return f, err
+	}
+	return &logDir{f, l}, nil
+}
+
+// logDir is the folder of the logs. If it cannot be synced, a log that was begun
+// may not be there after a loss of power.
+type logDir struct {
+	vfs.File
+	fs *logFS
+}
+
+// Sync implements vfs.File.
+func (d *logDir) Sync() error {
+	err := d.File.Sync()
+	if err != nil {
+		d.fs.fatal("sync the folder of the log", err)
+	}
+	return err
 }
 
 func isLocked(err error) bool {
