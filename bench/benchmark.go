@@ -91,7 +91,8 @@ func (b *benchmark) run(ctx context.Context) (*Report, error) {
 				continue
 			}
 			for i := range b.servers {
-				fmt.Fprintf(b.log, "%d/%d %-6s %s", round+1, b.rounds, b.servers[i].Name, j.Setting)
+				elapsed := time.Since(began).Round(time.Second)
+				fmt.Fprintf(b.log, "%d/%d %6v %-6s %s", round+1, b.rounds, elapsed, b.servers[i].Name, j.Setting)
 				b.do(ctx, j, cells, i)
 				if ctx.Err() != nil {
 					return nil, errInterrupted

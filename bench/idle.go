@@ -17,7 +17,27 @@ const (
 	idlePause       = time.Second // memory is looked at after it
 )
 
-// idle opens many connections that do nothing, then lets them wait for messages
+// A pinger is the role of connections that send one PING each.
+type pinger struct{ sent, answered int }
+
+func (p *pinger) next(l *loop, c *conn) error {
+	if p.sent == len(l.conns) {
+		return nil
+	}
+	p.sent++
+	l.out = append(l.out[:0], "PING\r\n"...)
+	return l.send(c, 1)
+}
+
+func (p *pinger) token(_ *loop, _ *conn, t *token) error {
+	if string(t.text) != "PONG" {
+		return unexpected(t)
+	}
+	p.answered++
+	return nil
+}
+
+// idle opens many connections that do next to nothing, then lets them wait for messages
 // and wakes them all at once and one by one.
 func idle(r *run) error {
 	n := r.scale.Connections
@@ -33,9 +53,12 @@ func idle(r *run) error {
 	if err := r.loop.connect(r.daemon.port, n, w); err != nil {
 		return err
 	}
-	if err := r.clients("connected_clients", n); err != nil {
-		return err
+	ping := &pinger{}
+	r.play(nil, ping, r.loop.conns...)
+	if err := r.loop.run(r.limit, func() bool { return ping.answered == n }); err != nil {
+		return fmt.Errorf("PING: %w", err)
 	}
+	r.play(nil, w, r.loop.conns...)
 	s, err := r.measure("idle/connections", n, newHistogram(), func() error {
 		time.Sleep(idlePause)
 		return nil
@@ -121,11 +144,12 @@ func (r *run) block(w *waiter, n int) error {
 	if err := r.loop.run(r.limit, func() bool { return true }); err != nil {
 		return err
 	}
-	return r.clients("blocked_clients", n)
+	return r.waitBlocked(n)
 }
 
-// clients waits until the server counts so many clients of a kind.
-func (r *run) clients(kind string, want int) error {
+// waitBlocked waits until the server counts so many clients that wait.
+func (r *run) waitBlocked(want int) error {
+	const kind = "blocked_clients"
 	for start := time.Now(); time.Since(start) < r.limit; time.Sleep(blockedPoll) {
 		reply, err := r.daemon.ask("INFO", "clients")
 		if err != nil {

@@ -40,12 +40,22 @@ var sections = []section{
 	}},
 }
 
+// A figureSection is a workload of which single figures are shown.
+type figureSection struct {
+	title, about string
+	figures      []figure
+}
+
+var figureSections = []figureSection{
+	{"Backlog", backlogAbout, backlogFigures}, {"Idle connections", idleAbout, idleFigures},
+}
+
 const backlogAbout = "Messages are pushed into one list by 50 connections with 16 commands in flight, `appendfsync always`. Then the server is killed with SIGKILL, started again, and " +
 	"all are popped: after the restart it has nothing of them in memory (the operating system's page cache is as it is). Then the same number is pushed and popped once more " +
 	"without a restart between the two. Disk is what the data folder's blocks take, looked at every 100 ms; for the peak that includes a log that is being rewritten. " +
-	"Memory is the resident memory of the process at its highest, without children."
+	"Memory is the resident memory of the process at its highest, without children. Measured in the first and the last round only.\n\n"
 
-const idleAbout = "Connections that do nothing, then wait in BRPOP on one list, `appendfsync always`, 128 bytes. Memory is what the server's resident memory grew by, per connection."
+const idleAbout = "Connections that have sent a PING and nothing else, then wait in BRPOP on one list, `appendfsync always`, 128 bytes. Memory is what the server's resident memory grew by, per connection.\n\n"
 
 // page writes docs/benchmarks.md; data is the name of the file that it is made
 // of.
@@ -60,8 +70,9 @@ func (r *Report) page(data string) string {
 	for _, s := range sections {
 		r.writeSection(&b, s)
 	}
-	r.writeFigures(&b, "Backlog", backlogAbout, backlogFigures)
-	r.writeFigures(&b, "Idle connections", idleAbout, idleFigures)
+	for _, s := range figureSections {
+		r.writeFigures(&b, s)
+	}
 	r.writeFailures(&b)
 	return strings.TrimSuffix(b.String(), "\n")
 }
@@ -87,7 +98,7 @@ func (r *Report) writeAbout(b *strings.Builder) {
 		{"fdatasync, 50 × 128 bytes", fmt.Sprintf("appended %s, written over %s (median; lowest and highest of the rounds)", micros(m.Append), micros(m.Overwrite))},
 		{"rounds", fmt.Sprintf("%d, in each cairn first, then the peer; %.0f minutes", r.About.Rounds, r.About.Minutes)},
 	} {
-		fmt.Fprintf(b, "| %s | %s |\n", row[0], row[1])
+		fmt.Fprintf(b, "| %s | %s |\n", row[0], strings.ReplaceAll(row[1], "|", `\|`))
 	}
 	if r.About.Scale.Divisor > 1 {
 		fmt.Fprintf(b, "\n**A quick run**: a tenth of the messages and of the connections. Its figures are for a first look only.\n")
@@ -129,17 +140,17 @@ func (r *Report) writeTargets(b *strings.Builder) {
 		rows.WriteString("\n| --- | --- | --- | --- | --- | --- |\n")
 		for _, t := range targets {
 			for _, payload := range r.payloads(t.cases[0]) {
-				fmt.Fprintf(&rows, "| %s | %s |", t.title, size(payload))
+				shown, judged := "", false
 				for i := range columns {
-					v, ok := r.judge(t, payload, i)
-					if !ok {
-						rows.WriteString(" |")
-						continue
+					if v, ok := r.judge(t, payload, i); ok {
+						count(v)
+						shown, judged = shown+" "+v.show(twoDigits), true
 					}
-					count(v)
-					fmt.Fprintf(&rows, " %s |", v.show(twoDigits))
+					shown += " |"
 				}
-				rows.WriteString("\n")
+				if judged {
+					fmt.Fprintf(&rows, "| %s | %s |%s\n", t.title, size(payload), shown)
+				}
 			}
 		}
 		rows.WriteString("\n")
@@ -237,17 +248,19 @@ func (c *Cell) showRatio() string {
 	return fmt.Sprintf("**%.2f** (%.2f–%.2f)", s.Median, s.Min, s.Max)
 }
 
-func (r *Report) writeFigures(b *strings.Builder, title, about string, figures []figure) {
-	sizes := r.payloads(figures[0].cases[0])
+// writeFigures writes a section whose rows are figures and whose columns are
+// payloads and servers.
+func (r *Report) writeFigures(b *strings.Builder, s figureSection) {
+	sizes := r.payloads(s.figures[0].cases[0])
 	if len(sizes) == 0 {
 		return
 	}
-	fmt.Fprintf(b, "## %s\n\n%s\n\n|", title, about)
+	fmt.Fprintf(b, "## %s\n\n%s|", s.title, s.about)
 	for _, payload := range sizes {
 		fmt.Fprintf(b, " | %[1]s, cairn | %[1]s, peer", size(payload))
 	}
 	fmt.Fprintf(b, " |\n| ---%s |\n", strings.Repeat(" | ---", 2*len(sizes)))
-	for _, f := range figures {
+	for _, f := range s.figures {
 		fmt.Fprintf(b, "| %s", f.title)
 		for _, payload := range sizes {
 			for _, of := range []func(*Cell) Series{(*Cell).cairn, (*Cell).peer} {

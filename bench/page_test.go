@@ -19,7 +19,7 @@ func testReport() *Report {
 	always := func(payload, inFlight int) Setting { return Setting{payload, inFlight, "always"} }
 	return &Report{
 		About: About{
-			Date: "2026-01-02 03:04 UTC", Command: "make bench", Options: "--appendonly yes", Minutes: 40, Rounds: 2, Scale: Scale{Divisor: 1},
+			Date: "2026-01-02 03:04 UTC", Command: "make bench ONLY='a|b'", Options: "--appendonly yes", Minutes: 40, Rounds: 2, Scale: Scale{Divisor: 1},
 			Machine: Machine{CPU: "Z80", Cores: 2, Memory: 24e9, Kernel: "Linux 6", FileSystem: "ext4", Go: "go1.26", Append: Spread{200, 240, 300}},
 			Cairn:   Server{Name: "cairn", Version: "v1"}, Peer: Server{Name: "redis", Version: "7.0.15"},
 		},
@@ -43,7 +43,7 @@ func testReport() *Report {
 func TestPage(t *testing.T) {
 	page := testReport().page("benchmarks.json")
 	for _, want := range []string{
-		"from benchmarks.json. -->", "cairn next to redis 7.0.15", "| processor | Z80, 2 cores,", "| command | `make bench` |", "appended 240 µs (200–300)",
+		"from benchmarks.json. -->", "cairn next to redis 7.0.15", "| processor | Z80, 2 cores,", "| command | `make bench ONLY='a\\|b'` |", "appended 240 µs (200–300)",
 		// 1.5 and 2.0 in the two rounds.
 		"| LPUSH, one list | 128 B | 1 | always | **1.75** (1.50–2.00) | 60,000 / 35,000 | 0.50 / 1.00 | 1.00 / 2.00 | 2.00 / 4.00 | 10.0 / 8.33 |",
 		"| LPUSH, one list | 1 KiB | 16 | always | – | 1,000 / failed |",

@@ -39,12 +39,13 @@ func (r *Report) table(before *Report) string {
 		fmt.Fprintln(w)
 	}
 	w.Flush()
-	for _, f := range [][]figure{backlogFigures, idleFigures} {
-		r.writeFigures(&b, "", "", f)
+	b.WriteString("\n")
+	for _, s := range figureSections {
+		s.about = ""
+		r.writeFigures(&b, s)
 	}
-	var targets strings.Builder
-	r.writeTargets(&targets)
-	return b.String() + "\n" + targets.String()
+	r.writeTargets(&b)
+	return b.String()
 }
 
 // brief is a sample in a line of progress.
