@@ -4,13 +4,26 @@
 // (https://redis.io/docs/latest/commands/keys/).
 package glob
 
-// Match reports whether name matches pattern. It takes time proportional to
-// len(pattern) * len(name) at worst, whatever the number of stars. As in Redis
-// an empty name matches an empty pattern only, not even a star.
+import "strings"
+
+// Match reports whether name matches pattern. As in Redis an empty name matches
+// an empty pattern only, not even a star.
+//
+// It takes time proportional to len(pattern) + len(name), whatever the number of
+// stars. A pattern that would take longer, as hardly any does that is not made for
+// it, matches nothing: with many of them one message could keep the server busy
+// for hours.
 func Match(pattern, name string) bool { return match(pattern, name, false) }
 
 // MatchFold is Match without regard to the case of ASCII letters.
 func MatchFold(pattern, name string) bool { return match(pattern, name, true) }
+
+// effortPerByte is how many comparisons a byte of the pattern and the name may
+// take on average, effortMin how many there may always be.
+const (
+	effortPerByte = 8
+	effortMin     = 1 << 10
+)
 
 // match walks both strings once and returns to the last star on a mismatch:
 // an earlier star never needs to be tried again, as the later one can take
@@ -19,12 +32,26 @@ func match(pattern, name string, fold bool) bool {
 	if name == "" {
 		return pattern == ""
 	}
+	effort := effortMin + effortPerByte*(len(pattern)+len(name))
 	p, n := 0, 0
 	starP, starN := -1, 0
 	for n < len(name) {
+		if effort--; effort < 0 {
+			return false
+		}
 		if p < len(pattern) && pattern[p] == '*' {
 			p++
 			starP, starN = p, n
+			if text, last := literal(pattern[p:]); text != "" && !fold {
+				if last {
+					return strings.HasSuffix(name[n:], text)
+				}
+				at := strings.Index(name[n:], text)
+				if at < 0 {
+					return false
+				}
+				p, n = p+len(text), n+at+len(text)
+			}
 			continue
 		}
 		if p < len(pattern) {
@@ -44,6 +71,19 @@ func match(pattern, name string, fold bool) bool {
 		p++
 	}
 	return p == len(pattern)
+}
+
+// literal returns what a pattern begins with if up to the next star, or its end
+// (last), it stands for itself; else nothing.
+func literal(pattern string) (text string, last bool) {
+	end := strings.IndexAny(pattern, `*?[\`)
+	switch {
+	case end < 0:
+		return pattern, true
+	case pattern[end] == '*':
+		return pattern[:end], false
+	}
+	return "", false
 }
 
 // one matches a single byte against the first element of pattern and returns

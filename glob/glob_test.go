@@ -1,6 +1,7 @@
 package glob
 
 import (
+	"math/rand/v2"
 	"strings"
 	"testing"
 )
@@ -32,5 +33,57 @@ func TestMatch(t *testing.T) {
 func TestMatchIsNotExponential(t *testing.T) {
 	if Match(strings.Repeat("a*", 1000)+"b", strings.Repeat("a", 10000)) {
 		t.Error("matched")
+	}
+}
+
+// slowMatch is the definition.
+func slowMatch(pattern, name string) bool {
+	if pattern == "" {
+		return name == ""
+	}
+	if pattern[0] == '*' {
+		for i := range len(name) + 1 {
+			if slowMatch(pattern[1:], name[i:]) {
+				return true
+			}
+		}
+		return false
+	}
+	if name == "" {
+		return false
+	}
+	width, ok := one(pattern, name[0], false)
+	return ok && slowMatch(pattern[width:], name[1:])
+}
+
+func TestMatchModel(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 3))
+	text := func(letters string, n int) string {
+		b := make([]byte, n)
+		for i := range b {
+			b[i] = letters[rng.IntN(len(letters))]
+		}
+		return string(b)
+	}
+	for range 200_000 {
+		pattern, name := text("aab*?[^]\\-", rng.IntN(8)), text("aaab*[\\", 1+rng.IntN(10))
+		if got, want := Match(pattern, name), slowMatch(pattern, name); got != want {
+			t.Fatalf("Match(%q, %q) = %v, want %v", pattern, name, got, want)
+		}
+	}
+}
+
+// Long names and patterns take time in proportion to their length.
+func TestMatchIsLinear(t *testing.T) {
+	name := strings.Repeat("a", 1<<20)
+	for _, pattern := range []string{
+		"*" + strings.Repeat("a", 1<<19) + "b", "*" + strings.Repeat("a", 1<<19) + "b*", "*?" + strings.Repeat("a", 1<<19) + "b", strings.Repeat("*a?", 1<<18) + "b", strings.Repeat("*[ab]", 1<<18) + "b",
+	} {
+		if Match(pattern, name) {
+			t.Errorf("%.20q… matches", pattern)
+		}
+	}
+	if !Match("*"+strings.Repeat("a", 1<<19)+"*", name) || !Match("*"+strings.Repeat("a", 1<<19), name) || !Match(strings.Repeat("?", 1<<20), name) {
+		t.Error("a long pattern does not match")
 	}
 }
