@@ -56,6 +56,7 @@ func run(started time.Time, args []string) error {
 	if err != nil {
 		return err
 	}
+	limitMemory(c)
 	store, err := openStore(c, log)
 	if err != nil {
 		return err

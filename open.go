@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"syscall"
 
+	"github.com/cairnmq/cairn/commands"
 	"github.com/cairnmq/cairn/config"
 	"github.com/cairnmq/cairn/server"
 	"github.com/cairnmq/cairn/storage"
@@ -32,6 +33,20 @@ func openLog(c *config.Config) (*server.Log, error) {
 		return nil, fmt.Errorf("cannot write crashes to the log: %w", err)
 	}
 	return log, nil
+}
+
+// engineBytes is what the storage engine's memtables may take.
+const engineBytes = 128 << 20
+
+// limitMemory has the garbage collector work harder before the process takes more
+// memory than it may, unless GOMEMLIMIT says what it should do. Clients have
+// their bound (maxmemory-clients), and caches theirs: the rest is garbage.
+func limitMemory(c *config.Config) {
+	total := commands.MemoryLimit()
+	if total == 0 || os.Getenv("GOMEMLIMIT") != "" {
+		return
+	}
+	debug.SetMemoryLimit(max(total/10*8-c.BlockCacheSize-engineBytes, total/4))
 }
 
 // spareLogBytes is the size of the store's log files that are made in advance:

@@ -33,6 +33,8 @@ type Options struct {
 	Logf func(format string, args ...any)
 	// Started is when the process started.
 	Started time.Time
+	// MemoryBytes is how much memory the process may take; 0: not known.
+	MemoryBytes int64
 }
 
 // Broker runs commands. All its methods belong to one goroutine.
@@ -84,6 +86,9 @@ func New(o Options) *Broker {
 		Sessions: make(map[int64]*Session),
 		Watchers: make(map[commands.DBKey][]*Session),
 		Started:  o.Started,
+
+		MemoryBytes: o.MemoryBytes,
+		Sorting:     new(commands.Budget),
 	}
 	b.server.RunQueued = b.runQueued
 	b.server.PurgeMemory = func() {}
@@ -100,9 +105,11 @@ func (b *Broker) Connect(peer commands.Peer, now time.Time) *Session {
 	b.lastID++
 	s := &Session{ID: b.lastID, Peer: peer, Created: now, LastUsed: now, Touch: b.touch}
 	s.Out.Proto = 2
+	s.Out.Shared, s.Pushes.Shared = &b.server.ClientMemory.Shared, &b.server.ClientMemory.Shared
 	s.Subs.Receiver = s
 	b.server.Welcome(s)
 	b.server.Sessions[s.ID] = s
+	b.server.Weigh(s)
 	b.server.Counters.Connections++
 	return s
 }
@@ -116,7 +123,9 @@ func (b *Broker) Disconnect(s *Session) {
 	}
 	b.server.Withdraw(s)
 	s.Multi = nil
-	delete(b.server.Sessions, s.ID)
+	s.Out.Reset(0)
+	s.Pushes.Reset(0)
+	b.server.Forget(s)
 }
 
 func (b *Broker) touch(s *Session) {

@@ -50,7 +50,8 @@ func (b *Broker) job(d detached) Job {
 	// What the loop goes on changing is not for another goroutine: the handler
 	// sees a copy of the configuration, and nothing else that sessions share.
 	config := *b.server.Config
-	server := &commands.Server{Config: &config, Table: b.server.Table}
+	server := &commands.Server{Config: &config, Table: b.server.Table, Sorting: b.server.Sorting}
+	replyBytesMax := b.server.ReplyBytesMax()
 	return Job{Session: d.session, GiveUp: snapshot.GiveUp, Run: func(emit func([]byte) bool) error {
 		defer release()
 		defer func() {
@@ -67,7 +68,7 @@ func (b *Broker) job(d detached) Job {
 		}
 		c := &commands.Ctx{
 			Cmd: d.cmd, Args: commands.NewArgs(d.cmd, d.args), Tx: snapshot.In(d.db), Out: &out,
-			Session: &commands.Session{DB: d.db}, Server: server, Detached: true,
+			Session: &commands.Session{DB: d.db}, Server: server, Detached: true, ReplyBytesMax: replyBytesMax,
 		}
 		if err := runNamed(c); err != nil {
 			// An error of the arguments or the type has shown before the handler

@@ -104,6 +104,7 @@ func (p fakePeer) RemoteAddr() string      { return "127.0.0.1:" + strconv.Itoa(
 func (p fakePeer) LocalAddr() string       { return "127.0.0.1:6379" }
 func (p fakePeer) FD() int                 { return -1 }
 func (p fakePeer) QueryBuffer() (int, int) { return 0, 0 }
+func (p fakePeer) TransitBytes() int       { return 0 }
 
 func newStage(t testing.TB) *stage { return newStageOn(t, vfs.NewCrashableMem()) }
 

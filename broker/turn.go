@@ -184,6 +184,12 @@ func (b *Broker) check(s *Session, cmd *commands.Command, args [][]byte) error {
 	if !cmd.Has(commands.NoAuth) && b.server.MustAuthenticate(s) {
 		return commands.ErrNoAuth
 	}
+	if err := cmd.CheckNames(args, int(b.options.Config.ProtoMaxNameLen)); err != nil {
+		return err
+	}
+	if s.Multi != nil && !cmd.Has(commands.InMulti) && len(s.Multi.Queue) >= b.options.Config.ProtoMaxMultibulkLen {
+		return commands.ErrQueueTooLong
+	}
 	if s.Multi != nil && cmd.Has(commands.NoMulti) {
 		return resp.Error("ERR Command not allowed inside a transaction")
 	}
@@ -263,14 +269,18 @@ func (b *Broker) run(s *Session, cmd *commands.Command, args [][]byte) {
 	c := &b.ctx
 	*c = commands.Ctx{
 		Cmd: cmd, Args: commands.NewArgs(cmd, args), Tx: b.tx.In(s.DB), Out: b.out(s),
-		Session: s, Server: b.server, Detachable: true,
+		Session: s, Server: b.server, Detachable: true, ReplyBytesMax: b.server.ReplyBytesMax(),
 	}
 	s.Running = true
 	mark := c.Out.Mark()
 	b.call(c)
 	if w := c.TakeWait(); w != nil {
 		c.Out.Truncate(mark)
-		b.park(s, cmd, clone(args), *w)
+		if err := b.mayWait(w); err != nil {
+			b.fail(c.Out, err)
+		} else {
+			b.park(s, cmd, clone(args), *w)
+		}
 	}
 	if c.TakeDetach() {
 		c.Out.Truncate(mark)
@@ -279,7 +289,7 @@ func (b *Broker) run(s *Session, cmd *commands.Command, args [][]byte) {
 	}
 	s.Running = false
 	b.server.TellOwn()
-	if len(s.Pushes) > 0 && !s.Detached {
+	if !s.Detached {
 		s.ReleasePushes()
 	}
 	if s.Blocked == nil { // else it is not over
@@ -298,7 +308,7 @@ func (b *Broker) call(c *commands.Ctx) {
 		shown = slices.Clone(c.Args.All())
 	}
 	began := b.options.Elapsed()
-	err := runNamed(c)
+	err := b.bounded(c)
 	took := b.options.Elapsed() - began
 	b.count(c, took)
 	if shown != nil {
@@ -319,21 +329,45 @@ func (b *Broker) call(c *commands.Ctx) {
 	b.fail(c.Out, err)
 }
 
+// bounded runs a handler with a bound for the length of its reply. A read that
+// has reached what the loop takes leaves it; where it cannot, or at what is to be
+// in memory at most, the reply is an error.
+func (b *Broker) bounded(c *commands.Ctx) error {
+	if !c.Cmd.IsPure() {
+		return runNamed(c)
+	}
+	leaves := c.Detachable && c.Cmd.Has(commands.ReadOnly)
+	most := c.ReplyBytesMax
+	if leaves {
+		most = commands.LoopReplyBytesMax
+	}
+	c.Out.Bound = c.Out.Len() + int(most)
+	err := runNamed(c)
+	c.Out.Bound = 0
+	if err == commands.ErrReplyTooLong && leaves {
+		return c.Detach()
+	}
+	return err
+}
+
 // runNamed names the command in a panic that its handler causes.
-func runNamed(c *commands.Ctx) error {
+func runNamed(c *commands.Ctx) (err error) {
 	completed := false
 	defer func() {
-		if !completed {
-			p := recover()
-			if p == any(storage.Unwanted{}) {
-				panic(p)
-			}
-			if p != nil {
-				panic(fmt.Sprintf("%s: %v", c.Cmd.FullName(), p))
-			}
+		if completed {
+			return
+		}
+		switch p := recover(); p {
+		case nil:
+		case any(resp.TooLong{}):
+			err = commands.ErrReplyTooLong
+		case any(storage.Unwanted{}):
+			panic(p)
+		default:
+			panic(fmt.Sprintf("%s: %v", c.Cmd.FullName(), p))
 		}
 	}()
-	err := c.Cmd.Run(c)
+	err = c.Cmd.Run(c)
 	completed = true
 	return err
 }
@@ -443,16 +477,22 @@ func (b *Broker) dirty(report storage.Report) {
 // runQueued executes the commands of a transaction as one unit. It is called
 // by EXEC's handler, whose own context c is.
 func (b *Broker) runQueued(c *commands.Ctx, queue []commands.Queued) error {
+	begin := c.Out.Mark()
 	c.Out.Array(len(queue))
 	for _, q := range queue {
-		if err := b.server.PermitQueued(c.Session, q, b.now); err != nil {
+		err := b.server.PermitQueued(c.Session, q, b.now)
+		room := c.ReplyBytesMax - int64(c.Out.Since(begin))
+		if err == nil && room <= 0 {
+			err = commands.ErrReplyTooLong
+		}
+		if err != nil {
 			q.Cmd.Stats.Rejected++
 			b.fail(c.Out, err)
 			continue
 		}
 		inner := commands.Ctx{
 			Cmd: q.Cmd, Args: commands.NewArgs(q.Cmd, q.Args), Tx: b.tx.In(c.Session.DB), Out: c.Out,
-			Session: c.Session, Server: b.server, InExec: true,
+			Session: c.Session, Server: b.server, InExec: true, ReplyBytesMax: room,
 		}
 		b.call(&inner)
 	}

@@ -149,6 +149,19 @@ func (w *waits) all() []*Session {
 	return list
 }
 
+// mayWait refuses a command that would have to wait where too many do, or for
+// too much.
+func (b *Broker) mayWait(w *commands.Wait) error {
+	most, keys := b.options.Config.MaxClientsBlocked, b.options.Config.BlockedKeysLimit
+	switch {
+	case most > 0 && b.waits.count >= most:
+		return commands.ErrBlockedClients
+	case keys > 0 && len(w.Keys) > keys:
+		return commands.ErrBlockedKeys
+	}
+	return nil
+}
+
 // park makes a session wait. Its timeout counts from now.
 func (b *Broker) park(s *Session, cmd *commands.Command, args [][]byte, w commands.Wait) {
 	s.Blocked = &commands.Blocked{Cmd: cmd, Args: args, DB: s.DB, Wait: w, Since: b.now, Again: w.Again, HeapIndex: -1}
@@ -213,7 +226,7 @@ func (b *Broker) rerun(s *Session) bool {
 	}
 	c := &commands.Ctx{
 		Cmd: w.Cmd, Args: commands.NewArgs(w.Cmd, w.Args), Tx: b.tx.In(w.DB), Out: b.out(s),
-		Session: s, Server: b.server, Rerun: true,
+		Session: s, Server: b.server, Rerun: true, ReplyBytesMax: b.server.ReplyBytesMax(),
 	}
 	s.Running = true
 	mark := c.Out.Mark()

@@ -165,6 +165,9 @@ func clientSetName(c *Ctx) error {
 	if !visible(name) {
 		return errClientName
 	}
+	if int64(len(name)) > c.Config().ProtoMaxNameLen {
+		return ErrNameTooLong
+	}
 	c.Session.Name = string(name)
 	c.Out.OK()
 	return nil
@@ -183,6 +186,9 @@ func clientSetInfo(c *Ctx) error {
 	}
 	if !visible(value) {
 		return resp.Errorf("ERR %s cannot contain spaces, newlines or special characters.", option)
+	}
+	if int64(len(value)) > c.Config().ProtoMaxNameLen {
+		return ErrNameTooLong
 	}
 	*field = string(value)
 	c.Out.OK()
@@ -270,6 +276,9 @@ func clientList(c *Ctx) error {
 	for _, s := range list {
 		text.WriteString(clientLine(s, c.Tx.Now()))
 		text.WriteByte('\n')
+		if !c.FitsReply(0, int64(text.Len())) { // an id may be asked for again and again
+			return ErrReplyTooLong
+		}
 	}
 	c.Out.Verbatim("txt", text.String())
 	return nil
@@ -296,14 +305,11 @@ func clientsToList(c *Ctx) (list []*Session, err error) {
 	return nil, ErrSyntax
 }
 
-// sessionBytes is about what a session takes beside its buffers.
-const sessionBytes = 1 << 10
-
 // clientLine describes a session in the fields of CLIENT LIST.
 func clientLine(s *Session, now time.Time) string {
-	multi, multiBytes := -1, 0
+	multi := -1
 	if s.Multi != nil {
-		multi, multiBytes = len(s.Multi.Queue), s.Multi.Bytes
+		multi = len(s.Multi.Queue)
 	}
 	argvBytes := 0
 	if s.Blocked != nil {
@@ -325,8 +331,8 @@ func clientLine(s *Session, now time.Time) string {
 		s.ID, s.Peer.RemoteAddr(), s.Peer.LocalAddr(), s.Peer.FD(), s.Name,
 		seconds(now.Sub(s.Created)), seconds(now.Sub(s.LastUsed)), clientFlags(s), s.DB,
 		s.Subs.Count(pubsub.Channel), s.Subs.Count(pubsub.Pattern), s.Subs.Count(pubsub.Shard), multi,
-		used, free, argvBytes, multiBytes, segments, outBytes,
-		sessionBytes+used+free+argvBytes+multiBytes+outBytes, events, command,
+		used, free, argvBytes, s.QueuedBytes(), segments, outBytes,
+		s.weigh()+int64(s.Out.SharedBytes()), events, command,
 		s.User.Name(), s.redirect(), max(s.Out.Proto, 2), s.LibName, s.LibVer)
 }
 

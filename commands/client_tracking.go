@@ -115,7 +115,15 @@ func (m *TrackingMode) check(now *TrackingMode) error {
 	case now != nil && ((m.OptIn && now.OptOut) || (m.OptOut && now.OptIn)):
 		return errSwitchOpt
 	}
+	var present []string
+	if now != nil {
+		present = now.Prefixes
+	}
+	suspects := overlapping(present, m.Prefixes)
 	for i, prefix := range m.Prefixes {
+		if !suspects[prefix] {
+			continue // else there would be a million to compare each with
+		}
 		if now != nil {
 			if other, found := overlap(prefix, now.Prefixes); found {
 				return overlapError(prefix, "an existing prefix", other)

@@ -169,6 +169,25 @@ func (c *Command) KeyIndexes(args [][]byte) (at []int, ok bool) {
 	return at, true
 }
 
+// CheckNames refuses a call with a name longer than most: of a key, a channel or
+// a pattern of channels. Names are kept in memory and compared, far more often
+// than values.
+func (c *Command) CheckNames(args [][]byte, most int) error {
+	if !slices.ContainsFunc(args, func(a []byte) bool { return len(a) > most }) {
+		return nil
+	}
+	at, _ := c.KeyIndexes(args)
+	for _, use := range c.channelUses(args) {
+		at = append(at, use.At)
+	}
+	for _, i := range at {
+		if len(args[i]) > most {
+			return ErrNameTooLong
+		}
+	}
+	return nil
+}
+
 // Table is the set of commands.
 type Table struct {
 	byName map[string]*Command
@@ -323,6 +342,10 @@ type Ctx struct {
 	Detachable bool
 	Detached   bool
 
+	// ReplyBytesMax is how long the reply may get where it has to be in memory
+	// as a whole: the rest of a transaction's.
+	ReplyBytesMax int64
+
 	wait     *Wait
 	detached bool
 }
@@ -355,6 +378,24 @@ func (c *Ctx) Waits() bool { return c.wait != nil }
 // slowReadItems is the number of items from which a read leaves the loop, so
 // that other clients are not held up by it.
 const slowReadItems = 2000
+
+// IsPure reports whether a call changes nothing, so that it may be given up in
+// the middle of its reply.
+func (c *Command) IsPure() bool {
+	return c.Flags&(Write|Transaction) == 0 && (!c.Has(PubSub) || c.Parent != "")
+}
+
+// LoopReplyBytesMax is the length of a reply from which a read leaves the loop.
+const LoopReplyBytesMax = 4 << 20
+
+// replyItemBytes is more than an item takes in a reply beside its content.
+const replyItemBytes = 16
+
+// FitsReply reports whether a reply of n items with bytes of content may be in
+// memory as a whole.
+func (c *Ctx) FitsReply(n, bytes int64) bool {
+	return c.ReplyBytesMax == 0 || n <= (c.ReplyBytesMax-bytes)/replyItemBytes
+}
 
 // Slow reports whether a read of n items should rather run outside the loop;
 // the handler then returns Detach().

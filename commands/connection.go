@@ -109,8 +109,11 @@ func hello(c *Ctx) error {
 			user, password = c.Args.Next(), c.Args.Next()
 		case option == "SETNAME" && c.Args.Len() >= 1:
 			name = c.Args.Next()
-			if !visible(name) {
+			switch {
+			case !visible(name):
 				c.Args.Fail(errClientName)
+			case int64(len(name)) > c.Config().ProtoMaxNameLen:
+				c.Args.Fail(ErrNameTooLong)
 			}
 		default:
 			c.Args.Fail(resp.Errorf("ERR Syntax error in HELLO option '%s'", clip(shown, 128)))

@@ -26,6 +26,13 @@ const (
 	ErrCountPositive  resp.Error = "ERR count should be greater than 0"
 	ErrUnblocked      resp.Error = "UNBLOCKED client unblocked via CLIENT UNBLOCK"
 	ErrNoAuth         resp.Error = "NOAUTH Authentication required."
+	ErrNameTooLong    resp.Error = "ERR the name of a key, channel, pattern or client is longer than proto-max-name-len allows"
+	ErrQueueTooLong   resp.Error = "ERR the transaction has more commands than proto-max-multibulk-len allows"
+	ErrBlockedClients resp.Error = "ERR max number of blocked clients reached"
+	ErrBlockedKeys    resp.Error = "ERR more keys to wait for than client-blocked-keys-limit allows"
+	ErrSubscriptions  resp.Error = "ERR more subscriptions than client-subscriptions-limit allows"
+	ErrPatterns       resp.Error = "ERR more patterns than pubsub-patterns-limit allows"
+	ErrReplyTooLong   resp.Error = "ERR the reply is longer than proto-max-reply-len allows"
 	ErrExecAbort      resp.Error = "EXECABORT Transaction discarded because of previous errors."
 )
 

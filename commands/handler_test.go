@@ -66,6 +66,7 @@ func (p fakePeer) RemoteAddr() string            { return p.addr }
 func (p fakePeer) LocalAddr() string             { return "127.0.0.1:6379" }
 func (p fakePeer) FD() int                       { return 9 }
 func (p fakePeer) QueryBuffer() (used, free int) { return 0, 100 }
+func (p fakePeer) TransitBytes() int             { return 0 }
 
 func (b *bench) client(addr string) *Session {
 	b.lastID++
@@ -196,7 +197,7 @@ func TestClientLines(t *testing.T) {
 	b.expect(other, "CLIENT SETINFO LIB-NAME go-redis(,go1.26) -> +OK", "CLIENT SETINFO lib-ver 9 -> +OK", "SUBSCRIBE a b -> *3 $9 subscribe $1 a :1 *3 $9 subscribe $1 b :2",
 		"CLIENT SETINFO foo 9 -> -ERR Unrecognized option 'foo'", "CLIENT SETNAME a=b:c -> +OK")
 	const line = "id=1 addr=10.0.0.1:1 laddr=127.0.0.1:6379 fd=9 name= age=90 idle=90 flags=N db=0 sub=0 psub=0 ssub=0 multi=-1 qbuf=0 qbuf-free=100 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=1124 events=r cmd=NULL user=default redir=-1 resp=2 lib-name= lib-ver="
-	const otherLine = "id=2 addr=/run/cairn.sock:0 laddr=127.0.0.1:6379 fd=9 name=a=b:c age=0 idle=0 flags=PU db=0 sub=2 psub=0 ssub=0 multi=-1 qbuf=0 qbuf-free=100 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=1124 events=r cmd=NULL user=default redir=-1 resp=2 lib-name=go-redis(,go1.26) lib-ver=9"
+	const otherLine = "id=2 addr=/run/cairn.sock:0 laddr=127.0.0.1:6379 fd=9 name=a=b:c age=0 idle=0 flags=PU db=0 sub=2 psub=0 ssub=0 multi=-1 qbuf=0 qbuf-free=100 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=1661 events=r cmd=NULL user=default redir=-1 resp=2 lib-name=go-redis(,go1.26) lib-ver=9"
 	for call, want := range map[string]string{
 		"CLIENT INFO":              line + "\n",
 		"CLIENT LIST":              line + "\n" + otherLine + "\n",
@@ -428,4 +429,37 @@ func TestObjectAndMemory(t *testing.T) {
 	b.now = b.now.Add(7 * time.Second)
 	b.expect(s, "OBJECT ENCODING k -> $9 quicklist", "OBJECT REFCOUNT k -> :1", "OBJECT ENCODING none -> $-1", "OBJECT FREQ none -> $-1",
 		"MEMORY USAGE k -> :107", "MEMORY USAGE k SAMPLES 0 -> :107", "MEMORY USAGE none -> $-1", "MEMORY USAGE k SAMPLES -1 -> -ERR syntax error")
+}
+
+// However long a command is, who monitors is shown so much of it, and how much is
+// missing.
+func TestMonitorIsBounded(t *testing.T) {
+	b := newBench(t)
+	s := b.client("10.0.0.1:1")
+	var many [][]byte
+	for range 1_000_000 {
+		many = append(many, []byte("x"))
+	}
+	for _, args := range [][][]byte{{[]byte("RPUSH"), []byte("q"), make([]byte, 64<<20)}, many} {
+		if line := monitorLine(s, b.now, args); len(line) > 4*monitorBytesMax+100*8 {
+			t.Errorf("a line of %d bytes", len(line))
+		} else if end := string(line[len(line)-30:]); !strings.HasSuffix(end, " more bytes)\"\r\n") && !strings.HasSuffix(end, " more arguments)\"\r\n") {
+			t.Errorf("…%q", end)
+		}
+	}
+	args := [][]byte{[]byte("ECHO"), make([]byte, monitorBytesMax-10)}
+	if line := monitorLine(s, b.now, args); strings.Contains(string(line), "more") {
+		t.Error("what fits is cut")
+	}
+}
+
+// Error codes that clients can make up do not fill the table of INFO errorstats.
+func TestErrorCodes(t *testing.T) {
+	b := newBench(t)
+	for i := range 10_000 {
+		b.server.CountError(resp.Errorf("CODE%d text", i))
+	}
+	if n := len(b.server.Counters.ErrorReplies); n != errorCodesMax {
+		t.Errorf("%d codes", n)
+	}
 }

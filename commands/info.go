@@ -176,6 +176,7 @@ func infoMemory(r *report) {
 		r.put("mem_fragmentation_ratio", fmt.Sprintf("%.2f", m.fragmentation()))
 	}
 	r.put("mem_clients_normal", m.clients)
+	r.put("maxmemory_clients", r.c.Server.ClientBytesMax())
 	r.put("mem_allocator", "go")
 }
 
@@ -214,7 +215,7 @@ func infoStats(r *report) {
 	r.put("sync_partial_err", 0)
 	r.put("expired_keys", srv.Store.Expired)
 	r.put("evicted_keys", 0)
-	r.put("evicted_clients", 0)
+	r.put("evicted_clients", n.Evicted)
 	r.put("keyspace_hits", n.Hits)
 	r.put("keyspace_misses", n.Misses)
 	r.put("pubsub_channels", srv.Hub.Count(pubsub.Channel))

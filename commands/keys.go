@@ -1,11 +1,13 @@
 package commands
 
 import (
+	"bytes"
 	"math"
 	"strconv"
 	"strings"
 
 	"github.com/cairnmq/cairn/glob"
+	"github.com/cairnmq/cairn/resp"
 	"github.com/cairnmq/cairn/storage"
 )
 
@@ -164,7 +166,7 @@ func typeOf(c *Ctx) error {
 
 func keys(c *Ctx) error {
 	pattern := string(c.Args.Next())
-	if c.Slow(c.Tx.Keys()) {
+	if n := c.Tx.Keys(); c.Slow(n + n*int64(len(pattern)/patternBytesPerItem)) {
 		return c.Detach()
 	}
 	if c.Detached {
@@ -190,6 +192,10 @@ func keys(c *Ctx) error {
 	}
 	return nil
 }
+
+// patternBytesPerItem is about how many bytes of a pattern make a comparison take
+// as long as another key.
+const patternBytesPerItem = 64
 
 // matching calls yield for the keys that match, and reports whether those are all:
 // it gives up after so many steps.
@@ -248,21 +254,40 @@ func scan(c *Ctx) error {
 	if err := c.Args.Err(); err != nil {
 		return err
 	}
-	if c.Slow(min(count, c.Tx.Keys())) {
+	if n := min(count, c.Tx.Keys()); c.Slow(n + n*int64(len(pattern)/patternBytesPerItem)) {
 		return c.Detach()
 	}
+	walk := func(yield func(key []byte)) (next uint64) {
+		left := count
+		return c.Tx.ScanSome(cursor, max(scanSteps, int(min(count, math.MaxInt32))), func(i storage.KeyInfo) bool {
+			left--
+			if (pattern == "" || glob.Match(pattern, string(i.Key))) && (only == "" || i.Type.String() == only) {
+				yield(i.Key)
+			}
+			return left > 0
+		})
+	}
+	// Where to go on comes first in the reply, and how many there are.
+	if c.Detached {
+		n := 0
+		next := walk(func([]byte) { n++ })
+		startScanReply(c.Out, next, n)
+		walk(c.Out.Bulk)
+		return nil
+	}
 	var found [][]byte
-	next := c.Tx.ScanSome(cursor, max(scanSteps, int(min(count, math.MaxInt32))), func(i storage.KeyInfo) bool {
-		count--
-		if (pattern == "" || glob.Match(pattern, string(i.Key))) && (only == "" || i.Type.String() == only) {
-			found = append(found, append([]byte(nil), i.Key...))
-		}
-		return count > 0
-	})
-	c.Out.Array(2)
-	c.Out.BulkString(strconv.FormatUint(next, 10))
-	writeBulks(c.Out, found)
+	next := walk(func(key []byte) { found = append(found, bytes.Clone(key)) })
+	startScanReply(c.Out, next, len(found))
+	for _, key := range found {
+		c.Out.Bulk(key)
+	}
 	return nil
+}
+
+func startScanReply(out *resp.Buffer, next uint64, n int) {
+	out.Array(2)
+	out.BulkString(strconv.FormatUint(next, 10))
+	out.Array(n)
 }
 
 func randomKey(c *Ctx) error {

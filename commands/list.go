@@ -249,7 +249,34 @@ func pop(c *Ctx, end lists.End) error {
 		c.Out.NullArray()
 		return nil
 	}
+	if err := mayPop(c, l, end, count); err != nil {
+		return err
+	}
 	writeBulks(c.Out, l.Pop(end, count))
+	return nil
+}
+
+// mayPop refuses to take more out of a list than a reply may hold: what was taken
+// and not answered would be lost.
+func mayPop(c *Ctx, l lists.List, end lists.End, count int64) error {
+	n := min(count, l.Len())
+	if c.FitsReply(n, l.Bytes()) {
+		return nil
+	}
+	bytes, fits := int64(0), true
+	look := func(_ int64, e []byte) bool {
+		bytes += int64(len(e))
+		fits = c.FitsReply(n, bytes)
+		return fits
+	}
+	if end == lists.Left {
+		l.Range(0, n, look)
+	} else {
+		l.RangeReverse(l.Len()-n, l.Len(), look)
+	}
+	if !fits {
+		return ErrReplyTooLong
+	}
 	return nil
 }
 
@@ -472,7 +499,6 @@ func lpos(c *Ctx) error {
 	if err != nil {
 		return err
 	}
-	var found []int64
 	if ok {
 		if maxlen == 0 || maxlen > l.Len() {
 			maxlen = l.Len()
@@ -480,30 +506,38 @@ func lpos(c *Ctx) error {
 		if c.Slow(maxlen) {
 			return c.Detach()
 		}
-		found = positions(l, element, rank, max(count, 0), maxlen, count < 0)
 	}
-	switch {
-	case count >= 0:
-		c.Out.Array(len(found))
-		for _, i := range found {
-			c.Out.Int(i)
+	find := func(count int64, yield func(i int64)) {
+		if ok {
+			positions(l, element, rank, count, maxlen, yield)
 		}
-	case len(found) == 0:
-		c.Out.Null()
+	}
+	n := 0
+	switch {
+	case count < 0:
+		find(1, func(i int64) { n++; c.Out.Int(i) })
+		if n == 0 {
+			c.Out.Null()
+		}
+	case c.Detached:
+		// A long reply streams, so its length has to come first.
+		find(count, func(int64) { n++ })
+		c.Out.Array(n)
+		find(count, c.Out.Int)
 	default:
-		c.Out.Int(found[0])
+		later := c.Out.ArrayLater()
+		find(count, func(i int64) { n++; c.Out.Int(i) })
+		c.Out.SetLen(later, n)
 	}
 	return nil
 }
 
 // positions looks for an element among the first (rank > 0) or last maxlen
-// elements, skips the first |rank|-1 matches and returns up to count indexes
-// (0: all; just one if one is set).
-func positions(l lists.List, element []byte, rank, count, maxlen int64, one bool) (found []int64) {
+// elements, skips the first |rank|-1 matches and calls yield for up to count
+// indexes (0: all).
+func positions(l lists.List, element []byte, rank, count, maxlen int64, yield func(i int64)) {
 	skip := max(rank, -rank) - 1
-	if one {
-		count = 1
-	}
+	found := int64(0)
 	look := func(i int64, e []byte) bool {
 		if string(e) != string(element) {
 			return true
@@ -512,15 +546,15 @@ func positions(l lists.List, element []byte, rank, count, maxlen int64, one bool
 			skip--
 			return true
 		}
-		found = append(found, i)
-		return count == 0 || int64(len(found)) < count
+		found++
+		yield(i)
+		return count == 0 || found < count
 	}
 	if rank > 0 {
 		l.Range(0, maxlen, look)
 	} else {
 		l.RangeReverse(l.Len()-maxlen, l.Len(), look)
 	}
-	return found
 }
 
 // end reads LEFT or RIGHT.
@@ -640,6 +674,9 @@ func popFirst(c *Ctx, timeout []byte) error {
 			return err
 		}
 		if ok {
+			if err := mayPop(c, l, from, count); err != nil {
+				return err
+			}
 			c.Out.Array(2)
 			c.Out.Bulk(key)
 			writeBulks(c.Out, l.Pop(from, count))

@@ -94,6 +94,9 @@ func (m moveMany) run(c *Ctx) error {
 	if _, _, err := lists.Open(c.Tx, m.destination); err != nil {
 		return err
 	}
+	if err := mayPop(c, src, m.from, m.count); err != nil {
+		return err
+	}
 	expireAt := src.Object().ExpireAt()
 	moved := m.block(src.Pop(m.from, m.count))
 	dst, err := lists.OpenOrCreate(c.Tx, m.destination)

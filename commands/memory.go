@@ -76,10 +76,7 @@ func (srv *Server) measureMemory() (m memory) {
 	_, objects := srv.Store.CachedObjects()
 	engine := srv.Store.Metrics()
 	m.objects, m.blocks, m.memtables = int64(objects), engine.BlockCache.Size, int64(engine.MemTable.Size)
-	for _, s := range srv.sessions() {
-		queued, free := s.Peer.QueryBuffer()
-		m.clients += int64(sessionBytes + queued + free + s.Out.Len())
-	}
+	m.clients = srv.ClientMemory.Total + srv.ClientMemory.Shared
 	return m
 }
 
@@ -165,7 +162,7 @@ func memoryDoctor(c *Ctx) error {
 		text.WriteString("The object cache is full: keys in use are read from disk again and again. If there is memory to spare, raise object-cache-size.\n")
 	}
 	if m.clients > smallBytes && float64(m.clients) > clientsMuch*float64(m.used) {
-		text.WriteString("Clients have much that is not theirs yet: CLIENT LIST shows whose qbuf, multi-mem or omem is large, client-output-buffer-limit bounds the last.\n")
+		text.WriteString("Clients have much that is not theirs yet: CLIENT LIST shows whose qbuf, multi-mem or omem is large, client-output-buffer-limit bounds the last, maxmemory-clients all of it.\n")
 	}
 	if m.resident > smallBytes && m.fragmentation() > fragmentedFrom {
 		fmt.Fprintf(&text, "The process has %s: what is not in use goes back to the system by and by, or at once with MEMORY PURGE.\n", human(m.resident))

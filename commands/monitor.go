@@ -54,7 +54,7 @@ func (srv *Server) ShowMonitors(c *Ctx, args [][]byte) {
 	if c.Cmd.Flags&(Admin|SkipMonitor) != 0 {
 		return
 	}
-	line := monitorLine(c.Session, c.Tx.Now(), c.Cmd.Shown(args))
+	line := &resp.Frame{Bytes: monitorLine(c.Session, c.Tx.Now(), c.Cmd.Shown(args))}
 	for _, s := range srv.Monitors {
 		if s.Reply != ReplyOff {
 			s.Push(line)
@@ -71,11 +71,30 @@ func monitorLine(s *Session, now time.Time, args [][]byte) []byte {
 		from = "unix:" + path
 	}
 	line := fmt.Appendf(nil, "+%d.%06d [%d %s]", now.Unix(), now.Nanosecond()/int(time.Microsecond), s.DB, from)
-	for _, a := range args {
+	left := monitorBytesMax
+	for i, a := range args {
+		if left <= 0 {
+			line = fmt.Appendf(line, " \"... (%d more arguments)\"", len(args)-i)
+			break
+		}
+		if len(a) > left {
+			a = fmt.Appendf(a[:left:left], "... (%d more bytes)", len(a)-left)
+		}
+		left -= len(a) + monitorArgumentBytes
 		line = appendQuoted(append(line, ' '), a)
 	}
 	return append(line, '\r', '\n')
 }
+
+const (
+	// monitorBytesMax bounds what is shown of a call; escaped it may be four times
+	// as long.
+	monitorBytesMax = 256 << 10
+	// monitorArgumentBytes is what an argument takes beside its bytes.
+	monitorArgumentBytes = 3
+)
+
+const hexDigits = "0123456789abcdef"
 
 // appendQuoted writes p in quotes, what does not print escaped.
 func appendQuoted(dst, p []byte) []byte {
@@ -97,7 +116,7 @@ func appendQuoted(dst, p []byte) []byte {
 		case ' ' <= ch && ch <= '~':
 			dst = append(dst, ch)
 		default:
-			dst = fmt.Appendf(dst, `\x%02x`, ch)
+			dst = append(dst, '\\', 'x', hexDigits[ch>>4], hexDigits[ch&0xf])
 		}
 	}
 	return append(dst, '"')

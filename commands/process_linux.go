@@ -3,7 +3,9 @@ package commands
 import (
 	"bytes"
 	"os"
+	"path"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -57,4 +59,47 @@ func osName() string {
 		return "Linux"
 	}
 	return "Linux " + string(bytes.TrimSpace(release))
+}
+
+// MemoryLimit returns how much memory the process may take: what the machine
+// has, or what its control groups leave of that; 0 if that is not known.
+func MemoryLimit() int64 {
+	return limitedBy(systemMemory(), os.ReadFile)
+}
+
+// limitedBy returns the least limit of memory among the process's control group
+// and those around it, or what there is in total.
+func limitedBy(total int64, read func(path string) ([]byte, error)) int64 {
+	groups, err := read("/proc/self/cgroup")
+	if err != nil {
+		return total
+	}
+	least := total
+	for line := range bytes.Lines(groups) {
+		// 0::/path for version 2, 4:memory:/path for version 1
+		fields := strings.SplitN(strings.TrimSpace(string(line)), ":", 3)
+		if len(fields) != 3 {
+			continue
+		}
+		root, file := "/sys/fs/cgroup/memory", "memory.limit_in_bytes"
+		switch fields[1] {
+		case "":
+			root, file = "/sys/fs/cgroup", "memory.max"
+		case "memory":
+		default:
+			continue
+		}
+		// In a container the path may be one that is seen from outside only.
+		for dir := fields[2]; ; dir = path.Dir(dir) {
+			if text, err := read(path.Join(root, dir, file)); err == nil {
+				if n, err := strconv.ParseInt(string(bytes.TrimSpace(text)), 10, 64); err == nil && n > 0 && (least == 0 || n < least) {
+					least = n
+				}
+			}
+			if dir == "/" || dir == "." {
+				break
+			}
+		}
+	}
+	return least
 }

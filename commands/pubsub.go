@@ -110,10 +110,35 @@ var pubsubCommands = []Command{
 // subscribe confirms each name, also one that was subscribed already. In RESP3
 // the confirmations are pushes; they stand in place of the reply all the same.
 func subscribe(c *Ctx, kind pubsub.Kind) error {
+	if err := maySubscribe(c, kind); err != nil {
+		return err
+	}
 	for c.Args.More() {
 		name := c.Args.Next()
 		c.Server.Hub.Subscribe(&c.Session.Subs, kind, string(name))
 		pubsub.Confirm(c.confirmations(), kind, true, name, subscriptions(c.Session, kind))
+	}
+	return nil
+}
+
+// maySubscribe refuses names beyond what one client, or patterns beyond what all
+// together, may listen to.
+func maySubscribe(c *Ctx, kind pubsub.Kind) error {
+	names, config := c.Args.All()[c.Args.Pos():], c.Config()
+	own, all := 0, 0 // those that are new to the client, and to the hub
+	for _, name := range names {
+		if !c.Session.Subs.Has(kind, string(name)) {
+			own++
+		}
+		if kind == pubsub.Pattern && c.Server.Hub.Audience(kind, string(name)) == 0 {
+			all++
+		}
+	}
+	switch {
+	case config.SubscriptionsLimit > 0 && own > 0 && c.Session.Subs.Len()+own > config.SubscriptionsLimit:
+		return ErrSubscriptions
+	case config.PatternsLimit > 0 && all > 0 && c.Server.Hub.Count(kind)+all > config.PatternsLimit:
+		return ErrPatterns
 	}
 	return nil
 }

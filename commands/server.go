@@ -36,10 +36,18 @@ type Server struct {
 	// Logf takes what an operator should see.
 	Logf func(format string, args ...any)
 
+	// MemoryBytes is how much memory the process may take; 0: not known.
+	MemoryBytes  int64
+	ClientMemory ClientMemory
+
 	Sessions map[int64]*Session
 	Watchers map[DBKey][]*Session
 	Monitors []*Session // those that MONITOR
 	Tracking Tracking
+
+	// Sorting is the memory that lists take while they are sorted, also outside
+	// the loop.
+	Sorting *Budget
 
 	// RunQueued executes the commands of a transaction; it is the broker's.
 	RunQueued func(c *Ctx, queue []Queued) error
@@ -160,6 +168,7 @@ type Counters struct {
 	OutputLimitKills int64
 	QueryLimitKills  int64
 	RefusedFull      int64            // commands refused for lack of disk space
+	Evicted          int64            // clients closed for the memory that they took
 	ErrorReplies     map[string]int64 // by code: "ERR", "WRONGTYPE"
 	UnexpectedError  int64
 	Denied           [acl.Denials]int64

@@ -19,6 +19,9 @@ type Peer interface {
 	// QueryBuffer returns the bytes read and not yet run, and the free room
 	// behind them.
 	QueryBuffer() (used, free int)
+	// TransitBytes returns what is on its way between the session and the
+	// socket: what TLS and a long read take.
+	TransitBytes() int
 }
 
 // ReplyMode is what CLIENT REPLY has set.
@@ -57,9 +60,10 @@ type Session struct {
 	// Multi is nil outside MULTI.
 	Multi *Multi
 	// Watching holds the keys under WATCH; Dirty says that one has changed.
-	Watching []WatchedKey
-	Dirty    bool
-	Subs     pubsub.Subscriber
+	Watching   []WatchedKey
+	watchBytes int64
+	Dirty      bool
+	Subs       pubsub.Subscriber
 	// Tracking is nil unless CLIENT TRACKING is on; Monitors is set by MONITOR.
 	Tracking *TrackingMode
 	Monitors bool
@@ -83,8 +87,10 @@ type Session struct {
 	// inside a command, when messages must wait until its reply is complete.
 	Touched bool
 	Running bool
-	// Pushes are the messages that came while Running.
-	Pushes [][]byte
+	// weight is what the session was last found to hold.
+	weight int64
+	// Pushes are the messages that came while Running or Detached.
+	Pushes resp.Buffer
 }
 
 // Held reports whether the session's next command has to wait.
@@ -100,14 +106,14 @@ func (s *Session) Subscribed() bool {
 // Deliver takes a published message (pubsub.Receiver).
 func (s *Session) Deliver(m *pubsub.Message) { s.Push(m.Frame(s.Out.Proto)) }
 
-// Push sends a complete frame that is not a reply. The frame may be shared. In
-// the middle of a command it waits until the command's reply is whole.
-func (s *Session) Push(frame []byte) {
+// Push sends a message that is not a reply. In the middle of a command it waits
+// until the command's reply is whole.
+func (s *Session) Push(frame *resp.Frame) {
 	if s.Killed || s.CloseAfterReply {
 		return
 	}
 	if s.Running || s.Detached {
-		s.Pushes = append(s.Pushes, frame)
+		s.Pushes.Frame(frame)
 		return
 	}
 	s.Out.Frame(frame)
@@ -116,11 +122,9 @@ func (s *Session) Push(frame []byte) {
 
 // ReleasePushes sends what Push has held back.
 func (s *Session) ReleasePushes() {
-	for i, frame := range s.Pushes {
-		s.Out.Frame(frame)
-		s.Pushes[i] = nil
+	if s.Pushes.Len() > 0 {
+		s.Out.Move(&s.Pushes)
 	}
-	s.Pushes = s.Pushes[:0]
 }
 
 // WatchedKey is one key under WATCH.
@@ -138,14 +142,14 @@ type WatchedKey struct {
 // Multi is a transaction that is being queued.
 type Multi struct {
 	Queue   []Queued
-	Bytes   int  // of all arguments in it
-	Aborted bool // a command was refused: EXEC answers EXECABORT
+	Bytes   int64 // about what it takes
+	Aborted bool  // a command was refused: EXEC answers EXECABORT
 }
 
 // Add queues a command. args are kept.
 func (m *Multi) Add(cmd *Command, args [][]byte) {
 	m.Queue = append(m.Queue, Queued{Cmd: cmd, Args: args})
-	m.Bytes += argsBytes(args)
+	m.Bytes += callBytes(args)
 }
 
 // Queued is one command of a transaction. Args are its own copy.
@@ -166,6 +170,7 @@ type Blocked struct {
 	// Again is when the command runs again even if no key is ready (zero: only
 	// then).
 	Again time.Time
+	bytes int64 // of all this; 0: not yet counted
 	// Unblock is set by CLIENT UNBLOCK, SHUTDOWN and the like; the broker acts
 	// on it after the unit.
 	Unblock Unblock

@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"sync/atomic"
 
 	"github.com/cairnmq/cairn/lists"
 	"github.com/cairnmq/cairn/resp"
@@ -60,15 +61,25 @@ const (
 	errSortBy    resp.Error = "ERR BY option of SORT denied due to insufficient ACL permissions."
 	errSortGet   resp.Error = "ERR GET option of SORT denied due to insufficient ACL permissions."
 	errSortLarge resp.Error = "ERR The list is too large to be sorted in memory"
+	errSortBusy  resp.Error = "ERR Too much is being sorted already, try again later"
 )
 
-const (
-	// sortBytesMax bounds the memory that sorting takes; a backlog may be larger
-	// than memory.
-	sortBytesMax = 1 << 30
-	// sortItemBytes is what an element takes there beside its content.
-	sortItemBytes = 48
-)
+// sortItemBytes is what an element takes while it is sorted, beside its content.
+const sortItemBytes = 48
+
+// Budget is memory that several goroutines share. The zero value has none taken.
+type Budget struct{ taken atomic.Int64 }
+
+// take reserves bytes, if with them no more than most are taken.
+func (b *Budget) take(bytes, most int64) bool {
+	if b.taken.Add(bytes) > most {
+		b.taken.Add(-bytes)
+		return false
+	}
+	return true
+}
+
+func (b *Budget) giveBack(bytes int64) { b.taken.Add(-bytes) }
 
 // sorting is a call of SORT.
 //
@@ -145,12 +156,24 @@ func sort(c *Ctx, mayStore bool) error {
 		n = l.Len()
 	}
 	from, to := s.limits(n)
-	if !s.unsorted && n > 0 && l.Bytes()+n*sortItemBytes > sortBytesMax {
+	need := int64(0) // memory
+	if ok && !s.unsorted {
+		need = l.Bytes() + n*sortItemBytes
+	}
+	if need > c.ReplyBytesMax {
 		return errSortLarge
 	}
-	if s.store == nil && (c.Slow(s.items(to-from)) || (!s.unsorted && c.Slow(n))) {
+	if s.store == nil && c.Detachable && ok && (c.Slow(s.items(to-from)) || (!s.unsorted && c.Slow(n)) || l.Bytes() > LoopReplyBytesMax) {
 		return c.Detach()
 	}
+	if s.store == nil && !c.Detached && ok && !c.FitsReply(s.items(to-from), l.Bytes()*int64(max(1, len(s.get)))) {
+		return ErrReplyTooLong
+	}
+	// A client that is slow to take what was sorted holds it all the while.
+	if !c.Server.Sorting.take(need, c.ReplyBytesMax) {
+		return errSortBusy
+	}
+	defer c.Server.Sorting.giveBack(need)
 	var elements iter.Seq[[]byte]
 	switch {
 	case !ok:
@@ -284,7 +307,7 @@ func (s *sorting) storeIn(c *Ctx, elements iter.Seq[[]byte]) error {
 	size := int64(0)
 	for e := range s.gotten(elements) {
 		kept = append(kept, bytes.Clone(e))
-		if size += sortItemBytes + int64(len(e)); size > sortBytesMax {
+		if size += sortItemBytes + int64(len(e)); size > c.ReplyBytesMax {
 			return errSortLarge
 		}
 	}

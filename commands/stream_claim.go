@@ -202,7 +202,28 @@ func xclaim(c *Ctx) error {
 	if err := c.Args.Err(); err != nil {
 		return err
 	}
+	if err := mayClaim(c, key, ids, o); err != nil {
+		return err
+	}
 	writeClaimed(c.Out, g.Claim(consumer, ids, o), o.JustID)
+	return nil
+}
+
+// mayClaim refuses to claim entries that together are more than a reply may hold.
+func mayClaim(c *Ctx, key []byte, ids []streams.ID, o streams.Claim) error {
+	s, err := streams.Open(c.Tx, key)
+	if err != nil || o.JustID || float64(s.Bytes())*float64(len(ids)) < float64(LoopReplyBytesMax) { // the same ID may be there again and again
+		return err
+	}
+	bytes := int64(0)
+	for _, id := range ids {
+		if e, ok := s.Get(id); ok {
+			bytes += int64(entryBytes(&e))
+		}
+		if !c.FitsReply(0, bytes) {
+			return ErrReplyTooLong
+		}
+	}
 	return nil
 }
 
@@ -241,7 +262,7 @@ const autoClaimCountMax = math.MaxInt64 / 16
 
 func xautoclaim(c *Ctx) error {
 	key, group, consumer := c.Args.Next(), c.Args.Next(), c.Args.Next()
-	o := streams.Claim{IdleMin: max(c.Args.IntOr(errAutoClaimIdleMin), 0), Time: c.Tx.NowMillis(), Retries: -1}
+	o := streams.Claim{IdleMin: max(c.Args.IntOr(errAutoClaimIdleMin), 0), Time: c.Tx.NowMillis(), Retries: -1, BytesMax: c.groupReplyBytesMax()}
 	start := c.Args.interval(streams.ParseStart)
 	count := int64(100)
 	for c.Args.More() {

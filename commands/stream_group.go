@@ -345,6 +345,7 @@ func xreadgroup(c *Ctx) error {
 		deliveries[i].g.See(r.consumer)
 	}
 	reply := r.reply(c.Out)
+	reply.roomMax = c.groupReplyBytesMax()
 	for i := range deliveries {
 		d := &deliveries[i]
 		reply.stream(d.key, d.history, func(wrote func()) { d.write(c, &r, reply, wrote) })

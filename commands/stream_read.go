@@ -20,6 +20,19 @@ type readReply struct {
 	entries int
 
 	maxCount, maxSize int // 0: none
+	// roomMax ends a reply that has to be in memory as a whole; 0: it has not.
+	roomMax int
+}
+
+// groupReplyBytesMax is where a delivery to a consumer ends even if it has asked
+// for more: the rest comes with the next call.
+const groupReplyBytesMax = 64 << 20
+
+func (c *Ctx) groupReplyBytesMax() int {
+	if c.ReplyBytesMax == 0 {
+		return groupReplyBytesMax
+	}
+	return int(min(groupReplyBytesMax, c.ReplyBytesMax))
 }
 
 func (r *readArgs) reply(out *resp.Buffer) *readReply {
@@ -39,7 +52,8 @@ func (r *readArgs) reply(out *resp.Buffer) *readReply {
 // a client with a small MAXSIZE would never get on.
 func (p *readReply) room() bool {
 	return (p.maxCount == 0 || p.entries < p.maxCount) &&
-		(p.maxSize == 0 || p.entries == 0 || p.out.Since(p.begin) < p.maxSize)
+		(p.maxSize == 0 || p.entries == 0 || p.out.Since(p.begin) < p.maxSize) &&
+		(p.roomMax == 0 || p.entries == 0 || p.out.Since(p.begin) < p.roomMax)
 }
 
 // stream writes what one stream has, unless there is nothing and empty is not to
@@ -90,7 +104,7 @@ func nameReadReply(out *resp.Buffer, key []byte) {
 // batch says how much one stream may contribute.
 func (r *readArgs) batch(p *readReply) streams.Batch {
 	b := streams.Batch{Count: r.count}
-	if r.maxCount > 0 || r.maxSize > 0 {
+	if r.maxCount > 0 || r.maxSize > 0 || p.roomMax > 0 {
 		b.Room = p.room
 	}
 	return b

@@ -42,7 +42,12 @@ type TrackingMode struct {
 	Chosen        bool
 	// NoLoop: the client is not told of what it has changed itself.
 	NoLoop bool
+
+	bytes int // of the prefixes
 }
+
+// prefixBytes is about what the prefixes take.
+func (m *TrackingMode) prefixBytes() int { return m.bytes + len(m.Prefixes)*namedBytes }
 
 // Tracking knows who is to be told of a change to which key. The zero value
 // knows of nobody.
@@ -54,11 +59,12 @@ type Tracking struct {
 	keys  map[string]*trackedKey
 	order []*trackedKey
 	items int // readers of all keys
+	units int // of trackedUnitBytes, that the keys take
 
-	// audiences are the listeners of each prefix of BCAST, lengths how many
-	// prefixes there are of each length.
+	// audiences are the listeners of each prefix of BCAST, lengths how long they
+	// are, from short to long, and how many there are of each length.
 	audiences map[string]*audience
-	lengths   map[int]int
+	lengths   []prefixLength
 	changed   []string // prefixes of which keys have changed in this turn
 
 	own []ownInvalidation // until the command that runs is over
@@ -75,6 +81,14 @@ type trackedKey struct {
 	place   int     // in order
 	readers []int64 // ids of sessions, sorted; some may be gone
 }
+
+// trackedUnitBytes is what a key may take, name and readers, to count as one
+// (tracking-table-max-keys).
+const trackedUnitBytes = 512
+
+func (k *trackedKey) units() int { return 1 + (len(k.name)+8*len(k.readers))/trackedUnitBytes }
+
+type prefixLength struct{ length, prefixes int }
 
 type audience struct {
 	sessions []*Session
@@ -101,9 +115,12 @@ func (t *Tracking) remember(name []byte, id int64) {
 		k = &trackedKey{name: string(name), place: len(t.order)}
 		t.keys[k.name] = k
 		t.order = append(t.order, k)
+		t.units += k.units()
 	}
 	if i, found := slices.BinarySearch(k.readers, id); !found {
+		t.units -= k.units()
 		k.readers = slices.Insert(k.readers, i, id)
+		t.units += k.units()
 		t.items++
 	}
 }
@@ -121,6 +138,7 @@ func (t *Tracking) forget(name string) (readers []int64) {
 	t.order[last] = nil
 	t.order = t.order[:last]
 	t.items -= len(k.readers)
+	t.units -= k.units()
 	return k.readers
 }
 
@@ -128,17 +146,17 @@ func (t *Tracking) forget(name string) (readers []int64) {
 func (t *Tracking) pick(r *rand.Rand) string { return t.order[r.IntN(len(t.order))].name }
 
 // forgetAll forgets who has read what.
-func (t *Tracking) forgetAll() { t.keys, t.order, t.items = nil, nil, 0 }
+func (t *Tracking) forgetAll() { t.keys, t.order, t.items, t.units = nil, nil, 0, 0 }
 
 func (t *Tracking) listen(s *Session, prefix string) {
 	a := t.audiences[prefix]
 	if a == nil {
 		if t.audiences == nil {
-			t.audiences, t.lengths = make(map[string]*audience), make(map[int]int)
+			t.audiences = make(map[string]*audience)
 		}
 		a = &audience{changed: make(map[string]*Session)}
 		t.audiences[prefix] = a
-		t.lengths[len(prefix)]++
+		t.count(len(prefix), 1)
 	}
 	if !slices.Contains(a.sessions, s) {
 		a.sessions = append(a.sessions, s)
@@ -152,18 +170,27 @@ func (t *Tracking) leave(s *Session, prefix string) {
 		return
 	}
 	delete(t.audiences, prefix)
-	if t.lengths[len(prefix)]--; t.lengths[len(prefix)] == 0 {
-		delete(t.lengths, len(prefix))
+	t.count(len(prefix), -1)
+}
+
+// count notes that there are n prefixes more of a length.
+func (t *Tracking) count(length, n int) {
+	i, found := slices.BinarySearchFunc(t.lengths, length, func(l prefixLength, length int) int { return l.length - length })
+	if !found {
+		t.lengths = slices.Insert(t.lengths, i, prefixLength{length: length})
+	}
+	if t.lengths[i].prefixes += n; t.lengths[i].prefixes == 0 {
+		t.lengths = slices.Delete(t.lengths, i, i+1)
 	}
 }
 
 // collect notes for those who listen to its prefixes that a key has changed.
 func (t *Tracking) collect(name string, by *Session) {
-	for length := range t.lengths {
-		if length > len(name) {
-			continue
+	for _, l := range t.lengths {
+		if l.length > len(name) {
+			break
 		}
-		prefix := name[:length]
+		prefix := name[:l.length]
 		a := t.audiences[prefix]
 		if a == nil {
 			continue
@@ -180,14 +207,14 @@ func (t *Tracking) collect(name string, by *Session) {
 type invalidation struct {
 	keys   []string
 	all    bool // of all keys
-	frames [2][]byte
+	frames [2]*resp.Frame
 }
 
 // invalidationChannel is what a RESP2 client that gets the messages of others
 // subscribes to.
 const invalidationChannel = "__redis__:invalidate"
 
-func (m *invalidation) frame(proto int) []byte {
+func (m *invalidation) frame(proto int) *resp.Frame {
 	i := proto - 2
 	if m.frames[i] == nil {
 		b := resp.Buffer{Proto: proto}
@@ -207,7 +234,7 @@ func (m *invalidation) frame(proto int) []byte {
 		for _, key := range m.keys {
 			b.BulkString(key)
 		}
-		m.frames[i] = b.Bytes()
+		m.frames[i] = &resp.Frame{Bytes: b.Bytes()}
 	}
 	return m.frames[i]
 }
@@ -233,12 +260,12 @@ func (srv *Server) tell(s *Session, m *invalidation) {
 	}
 }
 
-func brokenRedirect(id int64) []byte {
+func brokenRedirect(id int64) *resp.Frame {
 	b := resp.Buffer{Proto: 3}
 	b.Push(2)
 	b.BulkString("tracking-redir-broken")
 	b.Int(id)
-	return b.Bytes()
+	return &resp.Frame{Bytes: b.Bytes()}
 }
 
 // Remember notes the keys of a call as read by its client, if that is to be
@@ -354,7 +381,7 @@ func (srv *Server) LimitTracking() (more bool) {
 // TracksTooMuch reports whether more keys are tracked than may be.
 func (srv *Server) TracksTooMuch() bool {
 	most := srv.Config.TrackingTableMaxKeys
-	return most > 0 && int64(len(srv.Tracking.keys)) > most
+	return most > 0 && int64(srv.Tracking.units) > most
 }
 
 // track begins or changes a session's tracking.
@@ -370,6 +397,7 @@ func (srv *Server) track(s *Session, m TrackingMode) {
 	m.Prefixes = slices.Compact(m.Prefixes)
 	for _, prefix := range m.Prefixes {
 		t.listen(s, prefix)
+		m.bytes += len(prefix)
 	}
 	s.Tracking = &m
 	// From here on, also within the unit that runs.
@@ -392,8 +420,29 @@ func (srv *Server) untrack(s *Session) {
 	}
 }
 
-// overlap returns a prefix of the list that begins another or that another
-// begins: a key with both would be told of twice.
+// overlapping returns those of many prefixes that begin another or that another
+// begins: a key with both would be told of twice. In order, those that begin a
+// prefix stand before it with nothing between but others that they begin.
+func overlapping(lists ...[]string) map[string]bool {
+	var found map[string]bool
+	var begin []string // each begins the next
+	for _, prefix := range slices.Sorted(slices.Values(slices.Concat(lists...))) {
+		for len(begin) > 0 && !strings.HasPrefix(prefix, begin[len(begin)-1]) {
+			begin = begin[:len(begin)-1]
+		}
+		if len(begin) > 0 {
+			if found == nil {
+				found = make(map[string]bool)
+			}
+			found[prefix], found[begin[len(begin)-1]] = true, true
+		}
+		begin = append(begin, prefix)
+	}
+	return found
+}
+
+// overlap returns the first prefix of a list that begins another one or that it
+// begins.
 func overlap(prefix string, list []string) (other string, found bool) {
 	for _, other := range list {
 		if strings.HasPrefix(prefix, other) || strings.HasPrefix(other, prefix) {

@@ -98,3 +98,58 @@ func TestTrackingLimit(t *testing.T) {
 		t.Errorf("%d keys, %d items", keys, items)
 	}
 }
+
+// A key counts for what it takes: its name, and everybody who has read it.
+func TestTrackedUnits(t *testing.T) {
+	b := newBench(t)
+	b.server.Config.TrackingTableMaxKeys = 100
+	table := &b.server.Tracking
+	long := strings.Repeat("x", 10*trackedUnitBytes)
+	for i := range 50 {
+		table.remember(fmt.Append(nil, long, i), 1)
+	}
+	for id := range int64(40 * trackedUnitBytes / 8) {
+		table.remember([]byte("popular"), id)
+	}
+	b.server.LimitTracking()
+	units := 0
+	for _, k := range table.keys {
+		units += k.units()
+	}
+	if keys, _ := table.Keys(); units != table.units || units > 100 || units < 50 || keys > 10 {
+		t.Errorf("%d keys count as %d, by the table's own count %d", keys, units, table.units)
+	}
+	table.forgetAll()
+	if table.units != 0 {
+		t.Errorf("%d units of nothing", table.units)
+	}
+}
+
+// Overlapping prefixes are found without comparing each with each.
+func TestOverlappingPrefixes(t *testing.T) {
+	rng := rand.New(rand.NewPCG(9, 9))
+	for range 5000 {
+		var list []string
+		for range rng.IntN(8) {
+			list = append(list, []string{"", "a", "ab", "abc", "b", "ba", "c"}[rng.IntN(7)])
+		}
+		found := overlapping(list[:len(list)/2], list[len(list)/2:])
+		for i, prefix := range list {
+			_, want := overlap(prefix, slices.Delete(slices.Clone(list), i, i+1))
+			if found[prefix] != want {
+				t.Fatalf("%q: %q overlaps: %v", list, prefix, found[prefix])
+			}
+		}
+	}
+	m := TrackingMode{Broadcast: true}
+	for i := range 1_000_000 {
+		m.Prefixes = append(m.Prefixes, fmt.Sprintf("%07d", i))
+	}
+	if err := m.check(nil); err != nil {
+		t.Error(err)
+	}
+	m.Prefixes = append(m.Prefixes, "0999999x")
+	if err := m.check(nil); err == nil || err.Error() != "ERR Prefix '0999999' overlaps with another provided prefix '0999999x'. Prefixes for a single client must not overlap." {
+		t.Error(err)
+	}
+}

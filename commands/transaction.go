@@ -103,6 +103,7 @@ func watch(c *Ctx) error {
 		w := WatchedKey{DB: ref.DB, Key: ref.Key}
 		w.Existed, w.Expired = c.look(w)
 		s.Watching = append(s.Watching, w)
+		s.watchBytes += namedBytes + int64(len(w.Key))
 		c.Server.Watchers[ref] = append(c.Server.Watchers[ref], s)
 	}
 	c.Out.OK()
@@ -143,5 +144,5 @@ func (srv *Server) Unwatch(s *Session) {
 			srv.Watchers[ref] = watchers
 		}
 	}
-	s.Watching, s.Dirty = nil, false
+	s.Watching, s.watchBytes, s.Dirty = nil, 0, false
 }

@@ -59,7 +59,15 @@ type Config struct {
 	ShutdownTimeout time.Duration
 
 	ProtoMaxBulkLen        int64 // bytes
+	ProtoMaxReplyLen       int64 // bytes
+	ProtoMaxMultibulkLen   int   // arguments
+	ProtoMaxNameLen        int64 // bytes
 	ClientQueryBufferLimit int64 // bytes
+	MaxMemoryClients       Share // zero: no limit
+	MaxClientsBlocked      int   // 0: no limit
+	BlockedKeysLimit       int   // 0: no limit
+	SubscriptionsLimit     int   // of a client; 0: no limit
+	PatternsLimit          int   // of all clients; 0: no limit
 	OutputLimits           [classes]OutputLimit
 	StreamNodeMaxEntries   int64
 	StreamNodeMaxBytes     int64
@@ -138,6 +146,21 @@ const (
 type OutputLimit struct {
 	Hard, Soft  int64
 	SoftSeconds int64
+}
+
+// Share is an amount of memory: Percent of what there is, or Bytes when that is
+// 0.
+type Share struct {
+	Bytes   int64
+	Percent int
+}
+
+// Of returns the share's bytes where there are total.
+func (s Share) Of(total int64) int64 {
+	if s.Percent > 0 {
+		return total / 100 * int64(s.Percent)
+	}
+	return s.Bytes
 }
 
 // Pair is a directive's name and its value as text.

@@ -37,6 +37,10 @@ const (
 	bytesMax        = 1<<63 - 1
 	clientBytesMin  = 1 << 20 // Redis' least bound for what a client may send
 	cacheBytesMin   = 1 << 20
+	nameBytesMin    = 64
+	nameBytesMax    = 1 << 20 // names beyond it would hold up everybody
+	argumentsMin    = 16
+	argumentsMax    = 1 << 20 // as in Redis
 	clientsMax      = 1<<32 - 1
 	fsyncDefault    = FsyncAlways
 	loglevelDefault = LogNotice
@@ -210,8 +214,20 @@ var table = []directive{
 		help:  "Length of one argument of a command, and so of one message.",
 		value: func(c *Config) value { return memory{&c.ProtoMaxBulkLen, clientBytesMin, bytesMax} },
 	}, {
+		name: "proto-max-multibulk-len", group: limits, initial: "1048576", flags: mutable,
+		help:  "Arguments of one command, and commands of one transaction. A higher number than Redis has cannot be set.",
+		value: func(c *Config) value { return integer[int]{&c.ProtoMaxMultibulkLen, argumentsMin, argumentsMax} },
+	}, {
+		name: "proto-max-name-len", group: limits, initial: "64kb", flags: mutable,
+		help:  "Length of the name of a key, a channel or a pattern.",
+		value: func(c *Config) value { return memory{&c.ProtoMaxNameLen, nameBytesMin, nameBytesMax} },
+	}, {
+		name: "proto-max-reply-len", group: limits, initial: "1gb", flags: mutable,
+		help:  "Length of a reply that has to be in memory as a whole: of a transaction, or of a command that takes things out. What only reads is sent as it is read and has no limit. Never more than maxmemory-clients.",
+		value: func(c *Config) value { return memory{&c.ProtoMaxReplyLen, clientBytesMin, bytesMax} },
+	}, {
 		name: "client-query-buffer-limit", group: limits, initial: "1gb", flags: mutable,
-		help:  "What a client may have sent of a command that is not complete; at more it is closed.",
+		help:  "What a client may have sent of a command that is not complete, together with the commands that it has queued in a transaction; at more it is closed.",
 		value: func(c *Config) value { return memory{&c.ClientQueryBufferLimit, clientBytesMin, bytesMax} },
 	}, {
 		name: "client-output-buffer-limit", group: limits, flags: mutable | many,
@@ -219,8 +235,28 @@ var table = []directive{
 		help:    "Replies and messages that a client has not taken: class, bytes at which it is closed at once, bytes at which it is closed after so many seconds. Classes that are not named keep their limits.",
 		value:   func(c *Config) value { return outputLimits{&c.OutputLimits} },
 	}, {
+		name: "maxmemory-clients", group: limits, initial: "25%", flags: mutable,
+		help:  "Memory for all clients together: what they have sent and not yet taken, what they queue, wait for, watch and listen to. At more, those that use most are closed. In percent of the machine's memory, or of the control group's; 0 for no limit.",
+		value: func(c *Config) value { return share{&c.MaxMemoryClients} },
+	}, {
+		name: "maxclients-blocked", group: limits, initial: "0", flags: mutable,
+		help:  "Clients that may wait for keys at the same time; one more gets an error instead. 0 for as many as there are clients.",
+		value: func(c *Config) value { return integer[int]{&c.MaxClientsBlocked, 0, clientsMax} },
+	}, {
+		name: "client-blocked-keys-limit", group: limits, initial: "10000", flags: mutable,
+		help:  "Keys that one client may wait for; 0 for no limit.",
+		value: func(c *Config) value { return integer[int]{&c.BlockedKeysLimit, 0, secondsMax} },
+	}, {
+		name: "client-subscriptions-limit", group: limits, initial: "1000000", flags: mutable,
+		help:  "Channels and patterns that one client may listen to; 0 for no limit.",
+		value: func(c *Config) value { return integer[int]{&c.SubscriptionsLimit, 0, secondsMax} },
+	}, {
+		name: "pubsub-patterns-limit", group: limits, initial: "10000", flags: mutable,
+		help:  "Patterns that all clients together may listen to: every message is compared with each of them. 0 for no limit.",
+		value: func(c *Config) value { return integer[int]{&c.PatternsLimit, 0, secondsMax} },
+	}, {
 		name: "tracking-table-max-keys", group: limits, initial: "1000000", flags: mutable,
-		help:  "Keys of which it is remembered who has read them (CLIENT TRACKING); of one more a key is forgotten, and its readers are told that it is invalid. 0 for no limit.",
+		help:  "Keys of which it is remembered who has read them (CLIENT TRACKING); of one more a key is forgotten, and its readers are told that it is invalid. One with a long name or many readers counts as several. 0 for no limit.",
 		value: func(c *Config) value { return integer[int64]{&c.TrackingTableMaxKeys, 0, bytesMax} },
 	}, {
 		name: "stream-node-max-entries", group: limits, initial: "100", flags: mutable,

@@ -31,6 +31,7 @@ const (
 	errInteger   wording = "argument couldn't be parsed into an integer"
 	errBoolean   wording = "argument must be 'yes' or 'no'"
 	errMemory    wording = "argument must be a memory value"
+	errShare     wording = "argument must be a memory or percent value"
 	errClass     wording = "Invalid client class specified in buffer limit configuration."
 	errLimit     wording = "Error in hard, soft or soft_seconds setting in buffer limit configuration."
 	errLimitForm wording = "Wrong number of arguments in buffer limit configuration."
@@ -113,6 +114,45 @@ func (v memory) set(words []string) error {
 		return err
 	}
 	*v.p = n
+	return nil
+}
+
+// share is a number of bytes, or with % a part of the memory that there is.
+type share struct{ p *Share }
+
+func (v share) form() string { return "bytes|percent" }
+func (v share) String() string {
+	if v.p.Percent > 0 {
+		return strconv.Itoa(v.p.Percent) + "%"
+	}
+	return strconv.FormatInt(v.p.Bytes, 10)
+}
+
+func (v share) file() string {
+	if v.p.Percent > 0 {
+		return v.String()
+	}
+	return formatMemory(v.p.Bytes)
+}
+
+func (v share) set(words []string) error {
+	word, err := one(words)
+	if err != nil {
+		return err
+	}
+	if digits, percent := strings.CutSuffix(word, "%"); percent {
+		n, err := strconv.Atoi(digits)
+		if err != nil || n < 1 || n > 100 || digits[0] == '+' {
+			return errShare
+		}
+		*v.p = Share{Percent: n}
+		return nil
+	}
+	n, ok := parseMemory(word)
+	if !ok {
+		return errShare
+	}
+	*v.p = Share{Bytes: n}
 	return nil
 }
 

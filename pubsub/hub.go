@@ -18,7 +18,13 @@ type Subscriber struct {
 	// places holds, by kind and name, where the subscriber stands in the
 	// audience of that name, so that leaving takes constant time.
 	places [kinds]map[string]int
+	bytes  int // of all names
 }
+
+// Len returns the number of subscriptions of all kinds, Bytes the size of their
+// names.
+func (s *Subscriber) Len() int   { return s.Count(Channel, Pattern, Shard) }
+func (s *Subscriber) Bytes() int { return s.bytes }
 
 // Count returns the number of subscriptions of the given kinds.
 func (s *Subscriber) Count(of ...Kind) int {
@@ -27,6 +33,12 @@ func (s *Subscriber) Count(of ...Kind) int {
 		n += len(s.places[k])
 	}
 	return n
+}
+
+// Has reports whether there is a subscription of that name.
+func (s *Subscriber) Has(kind Kind, name string) bool {
+	_, ok := s.places[kind][name]
+	return ok
 }
 
 // Names returns the subscriber's subscriptions of one kind, sorted.
@@ -63,6 +75,7 @@ func (h *Hub) Subscribe(s *Subscriber, kind Kind, name string) bool {
 	}
 	audience := h.audiences[kind][name]
 	s.places[kind][name] = len(audience)
+	s.bytes += len(name)
 	h.audiences[kind][name] = append(audience, s)
 	return true
 }
@@ -74,6 +87,7 @@ func (h *Hub) Unsubscribe(s *Subscriber, kind Kind, name string) bool {
 		return false
 	}
 	delete(s.places[kind], name)
+	s.bytes -= len(name)
 	audience := h.audiences[kind][name]
 	last := len(audience) - 1
 	if place != last {

@@ -114,13 +114,13 @@ func TestShardChannelsAreApart(t *testing.T) {
 // A message is encoded once for each version of the protocol.
 func TestFrames(t *testing.T) {
 	m := &Message{Kind: Pattern, Pattern: "n*", Channel: []byte("news"), Payload: []byte("hi")}
-	if got := string(m.Frame(2)); got != "*4\r\n$8\r\npmessage\r\n$2\r\nn*\r\n$4\r\nnews\r\n$2\r\nhi\r\n" {
+	if got := string(m.Frame(2).Bytes); got != "*4\r\n$8\r\npmessage\r\n$2\r\nn*\r\n$4\r\nnews\r\n$2\r\nhi\r\n" {
 		t.Errorf("RESP2: %q", got)
 	}
-	if got := string(m.Frame(3)); got[0] != '>' {
+	if got := string(m.Frame(3).Bytes); got[0] != '>' {
 		t.Errorf("RESP3: %q", got)
 	}
-	if first, second := m.Frame(3), m.Frame(3); &first[0] != &second[0] {
+	if first, second := m.Frame(3), m.Frame(3); first != second {
 		t.Error("encoded twice")
 	}
 }

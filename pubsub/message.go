@@ -28,12 +28,11 @@ type Message struct {
 	Channel []byte
 	Payload []byte
 
-	frames [2][]byte
+	frames [2]*resp.Frame
 }
 
-// Frame returns the message as bytes of the given RESP version. They are
-// shared: nobody may change them.
-func (m *Message) Frame(proto int) []byte {
+// Frame returns the message in the given RESP version, the same for all.
+func (m *Message) Frame(proto int) *resp.Frame {
 	i := 0
 	if proto == 3 {
 		i = 1
@@ -50,7 +49,7 @@ func (m *Message) Frame(proto int) []byte {
 		}
 		b.Bulk(m.Channel)
 		b.Bulk(m.Payload)
-		m.frames[i] = b.Bytes()
+		m.frames[i] = &resp.Frame{Bytes: b.Bytes()}
 	}
 	return m.frames[i]
 }

@@ -11,6 +11,13 @@ import (
 // receivers is referred to instead of copied.
 const sharedFrameBytesMin = 1 << 10
 
+// Frame is a complete message that several buffers may hold, so that it is in
+// memory once. Its bytes must not change any more.
+type Frame struct {
+	Bytes   []byte
+	holders int
+}
+
 // Buffer collects replies in the order in which they leave. The zero value is
 // an empty buffer that speaks RESP2.
 //
@@ -27,10 +34,29 @@ type Buffer struct {
 	Flush      func([]byte)
 	FlushBytes int
 
-	segs    [][]byte // complete segments, not to be written to any more
-	segSize int      // bytes in segs
-	cur     []byte   // the segment that is being written
-	open    int      // lengths not yet set
+	// Bound, when set, is the length beyond which nothing is written: what would
+	// make the buffer longer panics with TooLong instead.
+	Bound int
+
+	// Shared, when set, counts the bytes of the frames that any buffer with the
+	// same counter holds, each frame once.
+	Shared *int64
+
+	segs      []segment // complete segments, not to be written to any more
+	segSize   int       // bytes in segs
+	ownedSize int       // of these, bytes that are in no frame
+	cur       []byte    // the segment that is being written
+	open      int       // lengths not yet set
+}
+
+// TooLong is the panic of a buffer that has reached its Bound.
+type TooLong struct{}
+
+// segment is a part of a buffer: all or the rest of a frame, or bytes of the
+// buffer's own.
+type segment struct {
+	bytes []byte
+	frame *Frame
 }
 
 // Mark is a position in a Buffer to which it can be cut back.
@@ -38,6 +64,16 @@ type Mark struct{ segs, segSize, cur int }
 
 // Len returns the number of bytes in the buffer.
 func (b *Buffer) Len() int { return b.segSize + len(b.cur) }
+
+// segmentBytes is what a segment takes beside its bytes.
+const segmentBytes = 32
+
+// MemoryBytes returns about how much memory the buffer takes, frames excepted
+// (Shared).
+func (b *Buffer) MemoryBytes() int { return b.ownedSize + cap(b.cur) + len(b.segs)*segmentBytes }
+
+// SharedBytes returns how many bytes of the buffer are in frames.
+func (b *Buffer) SharedBytes() int { return b.segSize - b.ownedSize }
 
 // Mark returns the current end of the buffer.
 func (b *Buffer) Mark() Mark { return Mark{len(b.segs), b.segSize, len(b.cur)} }
@@ -48,24 +84,60 @@ func (b *Buffer) Since(m Mark) int { return b.Len() - m.segSize - m.cur }
 // Truncate drops what was written after m.
 func (b *Buffer) Truncate(m Mark) {
 	if len(b.segs) > m.segs {
+		var cur []byte
 		if m.cur > 0 {
-			b.cur = b.segs[m.segs][:m.cur]
-		} else {
-			b.cur = nil
+			cur = b.segs[m.segs].bytes[:m.cur]
 		}
+		for _, s := range b.segs[m.segs:] {
+			b.dropped(s, len(s.bytes))
+			b.release(s.frame)
+		}
+		b.cur = cur
 		clear(b.segs[m.segs:])
 		b.segs = b.segs[:m.segs]
 	} else {
 		b.cur = b.cur[:m.cur]
 	}
-	b.segSize = m.segSize
 	b.open = 0
+}
+
+// add puts a segment behind those that there are.
+func (b *Buffer) add(s segment) {
+	b.segs = append(b.segs, s)
+	b.segSize += len(s.bytes)
+	if s.frame == nil {
+		b.ownedSize += len(s.bytes)
+		return
+	}
+	if s.frame.holders++; s.frame.holders == 1 && b.Shared != nil {
+		*b.Shared += int64(len(s.frame.Bytes))
+	}
+}
+
+// dropped counts n bytes less of a segment.
+func (b *Buffer) dropped(s segment, n int) {
+	b.segSize -= n
+	if s.frame == nil {
+		b.ownedSize -= n
+	}
+}
+
+// release lets go of a frame; nil is none.
+func (b *Buffer) release(f *Frame) {
+	if f == nil {
+		return
+	}
+	if f.holders--; f.holders == 0 && b.Shared != nil {
+		*b.Shared -= int64(len(f.Bytes))
+	}
 }
 
 // Segments returns the bytes of the buffer in order. They are valid until the
 // buffer is next written to.
 func (b *Buffer) Segments(dst [][]byte) [][]byte {
-	dst = append(dst, b.segs...)
+	for _, s := range b.segs {
+		dst = append(dst, s.bytes)
+	}
 	if len(b.cur) > 0 {
 		dst = append(dst, b.cur)
 	}
@@ -79,7 +151,7 @@ func (b *Buffer) Bytes() []byte {
 	}
 	out := make([]byte, 0, b.Len())
 	for _, s := range b.segs {
-		out = append(out, s...)
+		out = append(out, s.bytes...)
 	}
 	return append(out, b.cur...)
 }
@@ -87,9 +159,11 @@ func (b *Buffer) Bytes() []byte {
 // Consume drops the first n bytes: what the socket has taken.
 func (b *Buffer) Consume(n int) {
 	i := 0
-	for i < len(b.segs) && n >= len(b.segs[i]) {
-		n -= len(b.segs[i])
-		b.segSize -= len(b.segs[i])
+	for i < len(b.segs) && n >= len(b.segs[i].bytes) {
+		s := b.segs[i]
+		n -= len(s.bytes)
+		b.dropped(s, len(s.bytes))
+		b.release(s.frame)
 		i++
 	}
 	if i > 0 {
@@ -98,8 +172,8 @@ func (b *Buffer) Consume(n int) {
 		b.segs = b.segs[:rest]
 	}
 	if len(b.segs) > 0 {
-		b.segs[0] = b.segs[0][n:]
-		b.segSize -= n
+		b.segs[0].bytes = b.segs[0].bytes[n:]
+		b.dropped(b.segs[0], n)
 		return
 	}
 	if n == len(b.cur) {
@@ -110,15 +184,19 @@ func (b *Buffer) Consume(n int) {
 	// client takes a little of a long reply, would cost the square of its length.
 	if n > 0 {
 		rest := b.cur[n:]
-		b.segs, b.segSize, b.cur = append(b.segs, rest), len(rest), nil
+		b.cur = nil
+		b.add(segment{bytes: rest})
 	}
 }
 
 // Reset empties the buffer. Memory up to keepBytes is kept for reuse.
 func (b *Buffer) Reset(keepBytes int) {
+	for _, s := range b.segs {
+		b.release(s.frame)
+	}
 	clear(b.segs)
 	b.segs = b.segs[:0]
-	b.segSize = 0
+	b.segSize, b.ownedSize = 0, 0
 	b.open = 0
 	if cap(b.cur) > keepBytes {
 		b.cur = nil
@@ -126,16 +204,34 @@ func (b *Buffer) Reset(keepBytes int) {
 	b.cur = b.cur[:0]
 }
 
-// Frame appends a complete frame that other buffers may hold as well; it must
-// not change any more.
-func (b *Buffer) Frame(frame []byte) {
-	if len(frame) < sharedFrameBytesMin {
-		b.Raw(frame)
+// Frame appends a frame that other buffers may hold as well.
+func (b *Buffer) Frame(f *Frame) {
+	if len(f.Bytes) < sharedFrameBytesMin {
+		b.Raw(f.Bytes)
 		return
 	}
 	b.cut()
-	b.segs = append(b.segs, frame)
-	b.segSize += len(frame)
+	b.add(segment{f.Bytes, f})
+}
+
+// Chunk appends bytes that are a part of a reply and become the buffer's own.
+func (b *Buffer) Chunk(p []byte) {
+	b.cut()
+	b.add(segment{bytes: p})
+}
+
+// Move appends all that is in another buffer, which is empty then.
+func (b *Buffer) Move(from *Buffer) {
+	for _, s := range from.segs {
+		if len(s.bytes) < sharedFrameBytesMin {
+			b.Raw(s.bytes)
+			continue
+		}
+		b.cut()
+		b.add(s)
+	}
+	b.Raw(from.cur)
+	from.Reset(0)
 }
 
 // cut closes the segment that is being written.
@@ -143,15 +239,22 @@ func (b *Buffer) cut() {
 	if len(b.cur) == 0 {
 		return
 	}
-	b.segs = append(b.segs, b.cur)
-	b.segSize += len(b.cur)
+	b.add(segment{bytes: b.cur})
 	b.cur = nil
 }
 
 // Raw appends bytes that are a reply already.
 func (b *Buffer) Raw(p []byte) {
+	b.fits(len(p))
 	b.cur = append(b.cur, p...)
 	b.grown()
+}
+
+// fits panics if n more bytes are too many.
+func (b *Buffer) fits(n int) {
+	if b.Bound > 0 && b.Len()+n > b.Bound {
+		panic(TooLong{})
+	}
 }
 
 func (b *Buffer) grown() {
@@ -191,6 +294,7 @@ func (b *Buffer) Error(e Error) {
 
 // Int appends an integer.
 func (b *Buffer) Int(n int64) {
+	b.fits(0)
 	switch n {
 	case 0:
 		b.cur = append(b.cur, ":0\r\n"...)
@@ -204,12 +308,14 @@ func (b *Buffer) Int(n int64) {
 
 // Bulk appends a bulk string.
 func (b *Buffer) Bulk(p []byte) {
+	b.fits(len(p))
 	b.cur = redcon.AppendBulk(b.cur, p)
 	b.grown()
 }
 
 // BulkString appends a bulk string.
 func (b *Buffer) BulkString(s string) {
+	b.fits(len(s))
 	b.cur = redcon.AppendBulkString(b.cur, s)
 	b.grown()
 }
@@ -254,11 +360,13 @@ func (b *Buffer) Push(n int) {
 
 // Null appends the reply for "no such thing"; in RESP2 a null bulk string.
 func (b *Buffer) Null() {
+	b.fits(0)
 	if b.Proto == 3 {
 		b.cur = append(b.cur, "_\r\n"...)
-		return
+	} else {
+		b.cur = append(b.cur, "$-1\r\n"...)
 	}
-	b.cur = append(b.cur, "$-1\r\n"...)
+	b.grown()
 }
 
 // NullArray appends the reply for "no such list"; in RESP2 a null array.
@@ -318,6 +426,7 @@ func (b *Buffer) Verbatim(format, text string) {
 		b.BulkString(text)
 		return
 	}
+	b.fits(len(text))
 	b.header('=', len(text)+len(format)+1)
 	b.cur = append(b.cur, format...)
 	b.cur = append(b.cur, ':')

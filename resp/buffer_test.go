@@ -86,13 +86,24 @@ func TestBufferModel(t *testing.T) {
 				want = append(want, p...)
 			case 2:
 				p := bytes.Repeat([]byte{byte('a' + rng.IntN(26))}, rng.IntN(2*sharedFrameBytesMin))
-				b.Frame(p)
+				switch rng.IntN(3) {
+				case 0:
+					b.Frame(&Frame{Bytes: p})
+				case 1:
+					b.Chunk(p)
+				case 2:
+					var other Buffer
+					other.Raw([]byte("first"))
+					other.Chunk(p)
+					b.Move(&other)
+					p = append([]byte("first"), p...)
+				}
 				want = append(want, p...)
 			case 3:
 				mark, size := b.Mark(), len(want)
 				b.Raw([]byte("to be dropped"))
 				if rng.IntN(2) == 0 {
-					b.Frame(make([]byte, 2*sharedFrameBytesMin))
+					b.Frame(&Frame{Bytes: make([]byte, 2*sharedFrameBytesMin)})
 					b.Raw([]byte("this too"))
 				}
 				if b.Since(mark) == 0 {
@@ -122,18 +133,75 @@ func TestBufferModel(t *testing.T) {
 
 // A shared frame is never written to.
 func TestFrameIsShared(t *testing.T) {
-	frame := bytes.Repeat([]byte("f"), sharedFrameBytesMin)
+	frame := &Frame{Bytes: bytes.Repeat([]byte("f"), sharedFrameBytesMin)}
 	var a, b Buffer
 	for _, buffer := range []*Buffer{&a, &b} {
 		buffer.Raw([]byte("before"))
 		buffer.Frame(frame)
 		buffer.Raw([]byte("behind"))
 	}
-	if !bytes.Equal(frame, bytes.Repeat([]byte("f"), sharedFrameBytesMin)) {
+	if !bytes.Equal(frame.Bytes, bytes.Repeat([]byte("f"), sharedFrameBytesMin)) {
 		t.Error("the frame has changed")
 	}
 	if &a.Segments(nil)[1][0] != &b.Segments(nil)[1][0] {
 		t.Error("the frame was copied")
+	}
+}
+
+// Each frame counts once, as long as any buffer holds a part of it; what is a
+// buffer's own counts there.
+func TestMemoryOfFrames(t *testing.T) {
+	rng := rand.New(rand.NewPCG(5, 5))
+	var shared int64
+	buffers := make([]Buffer, 4)
+	for i := range buffers {
+		buffers[i].Shared = &shared
+	}
+	frames := make([]*Frame, 8)
+	for i := range frames {
+		frames[i] = &Frame{Bytes: make([]byte, sharedFrameBytesMin<<i)}
+	}
+	for range 20_000 {
+		b := &buffers[rng.IntN(len(buffers))]
+		mark := b.Mark()
+		switch rng.IntN(8) {
+		case 0, 1, 2:
+			b.Frame(frames[rng.IntN(len(frames))])
+		case 3:
+			b.Raw(make([]byte, rng.IntN(100)))
+		case 4:
+			b.Consume(rng.IntN(b.Len() + 1))
+		case 5:
+			b.Frame(frames[rng.IntN(len(frames))])
+			b.Raw([]byte("x"))
+			b.Truncate(mark)
+		case 6:
+			if other := &buffers[rng.IntN(len(buffers))]; other != b {
+				b.Move(other)
+			}
+		case 7:
+			if rng.IntN(10) == 0 {
+				b.Reset(0)
+			}
+		}
+		held, want := make(map[*Frame]bool), int64(0)
+		for i := range buffers {
+			owned := cap(buffers[i].cur) + len(buffers[i].segs)*segmentBytes
+			for _, s := range buffers[i].segs {
+				if s.frame == nil {
+					owned += len(s.bytes)
+				} else if !held[s.frame] {
+					held[s.frame] = true
+					want += int64(len(s.frame.Bytes))
+				}
+			}
+			if got := buffers[i].MemoryBytes(); got != owned {
+				t.Fatalf("a buffer counts %d bytes of its own, not %d", got, owned)
+			}
+		}
+		if shared != want {
+			t.Fatalf("%d bytes are shared, not %d", shared, want)
+		}
 	}
 }
 

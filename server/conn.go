@@ -18,6 +18,9 @@ const (
 	// its further commands have to wait. (The directive
 	// client-output-buffer-limit closes it, this only slows it down.)
 	unsentBytesMax = 64 << 20
+	// unauthenticatedUnsentMax is that for a client that has not authenticated,
+	// and that anybody may be.
+	unauthenticatedUnsentMax = 1 << 10
 	// keptBytes is the memory of a buffer that is kept for the next use.
 	keptBytes = 4 << 10
 	// inputBytesMin is the least by which a buffer of a connection's own grows.
@@ -42,6 +45,8 @@ type conn struct {
 	// full: the socket takes no more for now. ended: the peer will send nothing
 	// more. closed: neither shall we.
 	full, ended, closed bool
+	// unauthenticated is what the client was when its last command came.
+	unauthenticated bool
 
 	overSoftSince time.Time // zero: output below its soft limit
 	read          *longRead // the long read that runs for this client, if any
@@ -77,6 +82,15 @@ func (c *conn) FD() int { return c.link.fd() }
 
 // QueryBuffer implements commands.Peer.
 func (c *conn) QueryBuffer() (used, free int) { return len(c.input), cap(c.input) - len(c.input) }
+
+// TransitBytes implements commands.Peer.
+func (c *conn) TransitBytes() int {
+	n := c.link.memoryBytes()
+	if c.read != nil {
+		n += c.read.waiting()
+	}
+	return n
+}
 
 // fitsShared reports whether the input goes on in the loop's shared buffer.
 func (c *conn) fitsShared(shared []byte) bool {
@@ -123,7 +137,10 @@ func (c *conn) keep(rest []byte, own bool) {
 
 // slow reports whether the client leaves so many replies unread that its next
 // commands have to wait.
-func (c *conn) slow() bool { return c.session.Out.Len() > unsentBytesMax }
+func (c *conn) slow() bool {
+	unsent := c.session.Out.Len()
+	return unsent > unsentBytesMax || (c.unauthenticated && unsent > unauthenticatedUnsentMax)
+}
 
 // watch tells the poller what the connection waits for now.
 func (c *conn) watch() error {

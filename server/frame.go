@@ -23,7 +23,6 @@ import (
 // What a client may send, beside the limits that are directives.
 const (
 	lineBytesMax                = 64 << 10 // a header or an inline command without its end
-	argumentsMax                = 1 << 20
 	unauthenticatedArgumentsMax = 10
 	unauthenticatedBulkMax      = 16 << 10 // bytes
 )
@@ -32,6 +31,7 @@ const (
 // configuration.
 type framingLimits struct {
 	bulkBytesMax    int64
+	argumentsMax    int
 	unauthenticated bool
 }
 
@@ -94,7 +94,7 @@ func (f *framing) next(input []byte, limits framingLimits) (frame, error) {
 		}
 		count, ok := decimal(line[1:])
 		switch {
-		case !ok || count > argumentsMax:
+		case !ok || count > int64(limits.argumentsMax):
 			return frame{}, errCount
 		case count > unauthenticatedArgumentsMax && limits.unauthenticated:
 			return frame{}, errCountUnauth

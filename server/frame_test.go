@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-var testLimits = framingLimits{bulkBytesMax: 512 << 20}
+var testLimits = framingLimits{bulkBytesMax: 512 << 20, argumentsMax: 1 << 20}
 
 // readAll runs the framing check over input the way a connection does when it
 // arrives in pieces of the given size, and returns what it made of it.
@@ -114,7 +114,7 @@ func TestFramingOfTheUnauthenticated(t *testing.T) {
 		{"*1\r\n$16384\r\n", ""},
 		{"*1\r\n$16385\r\n", "unauthenticated bulk length"},
 	} {
-		_, err := readAll([]byte(tc.input), 1, framingLimits{bulkBytesMax: 1 << 20, unauthenticated: true})
+		_, err := readAll([]byte(tc.input), 1, framingLimits{bulkBytesMax: 1 << 20, argumentsMax: 1 << 20, unauthenticated: true})
 		if (err == nil) != (tc.err == "") || (err != nil && err.Error() != tc.err) {
 			t.Errorf("%q: got %v, want %q", tc.input, err, tc.err)
 		}
@@ -189,7 +189,7 @@ func FuzzFraming(f *testing.F) {
 		f.Add([]byte(seed), uint64(1))
 	}
 	f.Fuzz(func(t *testing.T, input []byte, seed uint64) {
-		limits := framingLimits{bulkBytesMax: 1 << 20, unauthenticated: seed%2 == 0}
+		limits := framingLimits{bulkBytesMax: 1 << 20, argumentsMax: 1 << 20, unauthenticated: seed%2 == 0}
 		whole, wholeErr := readAll(input, max(1, len(input)), limits)
 		piece := 1 + rand.New(rand.NewPCG(seed, 0)).IntN(1+len(input))
 		pieces, piecesErr := readAll(input, piece, limits)

@@ -13,10 +13,7 @@ func (l *loop) outputTooLong(c *conn, now time.Time) bool {
 	if c.session.Subscribed() {
 		class = config.ClassPubSub
 	}
-	limit, size := l.config.OutputLimits[class], int64(c.session.Out.Len())
-	for _, message := range c.session.Pushes { // held back by a long read
-		size += int64(len(message))
-	}
+	limit, size := l.config.OutputLimits[class], int64(c.session.Out.Len()+c.session.Pushes.Len()) // which a long read holds back
 	switch {
 	case limit.Hard > 0 && size > limit.Hard:
 	case limit.Soft == 0 || size <= limit.Soft:
@@ -35,14 +32,33 @@ func (l *loop) outputTooLong(c *conn, now time.Time) bool {
 }
 
 // queryTooLong reports, and logs, that a client has sent more than it may
-// without a command having been complete, or run (client-query-buffer-limit).
+// without a command having been complete, or run: the commands that it queues in
+// a transaction included (client-query-buffer-limit).
 func (l *loop) queryTooLong(c *conn) bool {
-	if int64(len(c.input)) <= l.config.ClientQueryBufferLimit {
+	queued := c.session.QueuedBytes()
+	if int64(len(c.input))+queued <= l.config.ClientQueryBufferLimit {
 		return false
 	}
-	l.log.Warningf("Client %s (id %d) closed: %d bytes of input that are no whole command, more than client-query-buffer-limit allows", c.remote, c.session.ID, len(c.input))
+	l.log.Warningf("Client %s (id %d) closed: %d bytes of input that are no whole command and %d bytes of queued commands, more than client-query-buffer-limit allows",
+		c.remote, c.session.ID, len(c.input), queued)
 	l.broker.Server().Counters.QueryLimitKills++
 	return true
+}
+
+// evict closes the clients that take most, until all together are within their
+// bound (maxmemory-clients).
+func (l *loop) evict() {
+	srv := l.broker.Server()
+	for srv.ClientsTakeTooMuch() {
+		s, bytes := srv.Heaviest()
+		if s == nil {
+			return // those that are left are not to be closed
+		}
+		c := s.Peer.(*conn)
+		l.log.Warningf("Client %s (id %d) closed: it takes %d bytes, and clients together more than maxmemory-clients allows", c.remote, s.ID, bytes)
+		srv.Counters.Evicted++
+		l.drop(c)
+	}
 }
 
 const (

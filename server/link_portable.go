@@ -13,6 +13,9 @@ const (
 	aheadBytesMax = 32 << 10
 	// behindBytes are taken from the loop while as many may be on their way.
 	behindBytes = 64 << 10
+	// portableBytes is what a link takes that is in use, beside these: two
+	// goroutines, and the records of TLS.
+	portableBytes = 48 << 10
 	// partingTimeMax is how long the peer of a closed link has to take what was
 	// written before.
 	partingTimeMax = 5 * time.Second
@@ -270,6 +273,7 @@ func (l *portableLink) close() {
 	l.changed.Broadcast()
 }
 
+func (l *portableLink) memoryBytes() int     { return portableBytes }
 func (l *portableLink) fd() int              { return -1 }
 func (l *portableLink) localAddr() net.Addr  { return l.Conn.LocalAddr() }
 func (l *portableLink) remoteAddr() net.Addr { return l.Conn.RemoteAddr() }

@@ -117,6 +117,7 @@ func (l *loop) run() (err error) {
 		if l.fatal != nil {
 			return l.fatal
 		}
+		l.evict()
 		if !now.Before(l.upkeepAt) {
 			l.upkeep(now)
 		}
@@ -215,6 +216,7 @@ func (l *loop) hold(c *conn, what interest) {
 	case err != nil, l.queryTooLong(c):
 		l.drop(c)
 	default:
+		l.broker.Server().Weigh(c.session)
 		l.watch(c)
 	}
 }
@@ -332,10 +334,11 @@ func (l *loop) feed(c *conn) {
 		l.broker.Disconnect(c.session)
 		c.session.Touch(c.session)
 	}
-	if !c.runnable && l.queryTooLong(c) {
+	if (!c.runnable || c.session.Multi != nil) && l.queryTooLong(c) {
 		c.session.Killed = true
 		c.session.Touch(c.session)
 	}
+	l.broker.Server().Weigh(c.session)
 	l.watch(c)
 }
 
@@ -360,7 +363,9 @@ func (l *loop) runCommands(c *conn, input []byte) (rest []byte) {
 			l.enqueue(c)
 			return input
 		}
-		f, err := c.framing.next(input, l.framingLimits(s))
+		limits := l.framingLimits(s)
+		c.unauthenticated = limits.unauthenticated
+		f, err := c.framing.next(input, limits)
 		if f.kind == incomplete && err == nil {
 			c.runnable, c.need = false, f.size
 			return input
@@ -397,7 +402,10 @@ func crossProtocol(arguments [][]byte) bool {
 }
 
 func (l *loop) framingLimits(s *broker.Session) framingLimits {
-	return framingLimits{bulkBytesMax: l.config.ProtoMaxBulkLen, unauthenticated: l.broker.Server().MustAuthenticate(s)}
+	return framingLimits{
+		bulkBytesMax: l.config.ProtoMaxBulkLen, argumentsMax: l.config.ProtoMaxMultibulkLen,
+		unauthenticated: l.broker.Server().MustAuthenticate(s),
+	}
 }
 
 func (l *loop) turnIsOver() bool {
@@ -457,6 +465,7 @@ func (l *loop) send(c *conn) {
 			l.enqueue(c) // it had to wait until it took its replies
 		}
 	}
+	l.broker.Server().Weigh(s)
 	l.watch(c)
 }
 

@@ -21,6 +21,9 @@ type link interface {
 	// close ends the connection; what write has taken is still sent.
 	close()
 
+	// memoryBytes is about what the link takes.
+	memoryBytes() int
+
 	fd() int // -1: none to speak of
 	localAddr() net.Addr
 	remoteAddr() net.Addr

@@ -405,6 +405,7 @@ func (l *epollLink) close() {
 	_ = unix.Close(l.sock) // epoll forgets it along the way; nothing to do about an error
 }
 
+func (l *epollLink) memoryBytes() int     { return 0 }
 func (l *epollLink) fd() int              { return l.sock }
 func (l *epollLink) localAddr() net.Addr  { return l.local }
 func (l *epollLink) remoteAddr() net.Addr { return l.remote }

@@ -19,6 +19,8 @@ const (
 	// readAheadBytes is how much of a reply waits for the loop; about as much
 	// again waits for the socket.
 	readAheadBytes = 1 << 20
+	// jobBytes is about what a long read takes beside its reply.
+	jobBytes = 256 << 10
 )
 
 // readSlots are the places for reads at work.
@@ -104,6 +106,14 @@ func (r *longRead) emit(chunk []byte) bool {
 	return true
 }
 
+// waiting returns how much of the reply waits for the loop, and room for what is
+// being written.
+func (r *longRead) waiting() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.bytes + jobBytes
+}
+
 // cancel tells the read that nobody wants the rest.
 func (r *longRead) cancel() {
 	r.job.GiveUp()
@@ -147,7 +157,7 @@ func (l *loop) refill(c *conn) bool {
 	}
 	chunks, last := r.take()
 	for _, chunk := range chunks {
-		out.Frame(chunk)
+		out.Chunk(chunk)
 	}
 	if last {
 		c.read = nil

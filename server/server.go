@@ -54,6 +54,8 @@ func New(o Options) (*Server, error) {
 		Sleep:   s.sleep,
 		Logf:    o.Log.Warningf,
 		Started: o.Started,
+
+		MemoryBytes: commands.MemoryLimit(),
 	})
 	b.Server().ReadFile, b.Server().WriteFile = os.ReadFile, replaceFile
 	b.Server().PurgeMemory = s.purgeMemory

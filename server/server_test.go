@@ -503,22 +503,12 @@ func TestOutputBufferLimit(t *testing.T) {
 		deaf.do("SUBSCRIBE ch", "[subscribe ch :1]")
 		good.do("SUBSCRIBE ch", "[subscribe ch :1]")
 		message := strings.Repeat("x", 1<<20)
-		heard := make(chan int)
-		go func() {
-			n := 0
-			for ; n < 64; n++ {
-				if _, err := readReply(good.r); err != nil {
-					break
-				}
-			}
-			heard <- n
-		}()
-		for range 64 {
+		for n := range 64 { // the good one keeps up, whatever else the machine does
 			publisher.send(bulkCommand("PUBLISH", "ch", message))
 			publisher.reply()
-		}
-		if n := <-heard; n != 64 {
-			t.Errorf("the good subscriber heard %d of 64 messages", n)
+			if got := good.reply(); len(got) < len(message) {
+				t.Fatalf("message %d: %.100s", n, got)
+			}
 		}
 		publisher.do("PUBSUB NUMSUB ch", "[ch :1]")
 		publisher.until("INFO stats", "client_output_buffer_limit_disconnections:1")

@@ -15,6 +15,8 @@ type Claim struct {
 	Force bool
 	// LastID moves the group on to an ID, if it is not there yet.
 	LastID ID
+	// BytesMax, if not zero, is where AutoClaim ends even if more may be claimed.
+	BytesMax int
 }
 
 // Claimed is an entry that changed hands. The entry itself is there unless just
@@ -102,6 +104,9 @@ func (g *Group) AutoClaim(name []byte, start ID, count int64, o Claim) (next ID,
 	now := s.tx.NowMillis()
 	tries := count * autoClaimTries
 	behind, atEnd := start, false
+	bytes := 0
+	entries := sought{s: s}
+	defer entries.close()
 	// A page with nothing old enough need not be read, if nothing in it can have
 	// been deleted from the stream.
 	skip := func(p *page) bool {
@@ -113,7 +118,7 @@ func (g *Group) AutoClaim(name []byte, start ID, count int64, o Claim) (next ID,
 		return true
 	}
 	g.edit(start, nil, skip, func(p *Pending) (done edit) {
-		if tries == 0 || count == 0 {
+		if tries == 0 || count == 0 || (o.BytesMax > 0 && bytes >= o.BytesMax) {
 			behind, atEnd = p.ID, true
 			return enough
 		}
@@ -121,9 +126,9 @@ func (g *Group) AutoClaim(name []byte, start ID, count int64, o Claim) (next ID,
 		var entry Entry
 		there := false
 		if o.JustID || (o.IdleMin > 0 && p.idle(now) < o.IdleMin) {
-			there = s.has(p.ID)
-		} else {
-			entry, there = s.Get(p.ID)
+			there = entries.has(p.ID)
+		} else if entry, there = entries.get(p.ID); there {
+			entry.keep()
 		}
 		switch {
 		case !there:
@@ -137,6 +142,7 @@ func (g *Group) AutoClaim(name []byte, start ID, count int64, o Claim) (next ID,
 		o.take(p, c)
 		g.counted(p.consumer, +1)
 		claimed = append(claimed, Claimed{p.ID, entry})
+		bytes += len(entry.data)
 		count--
 		return written
 	})

@@ -203,23 +203,23 @@ type Again struct {
 }
 
 // ReadDue delivers to c pending entries that are nobody's or were delivered at
-// least idleMin ms ago, whoever had them, and returns how many. What an entry
-// holds stays valid, the entry itself does not.
+// least idleMin ms ago, whoever had them, and returns how many. An entry is valid
+// during the call only.
 func (g *Group) ReadDue(c *Consumer, idleMin int64, b Batch, yield func(Again)) (delivered int) {
 	s := g.s
-	bytes := 0
 	now := s.tx.NowMillis()
+	entries := sought{s: s}
+	defer entries.close()
 	g.eachDue(max(now-idleMin, -1), func(p *Pending) edit {
-		if b.full(delivered, bytes) {
+		if b.full(delivered) {
 			return enough
 		}
-		e, there := s.Get(p.ID)
+		e, there := entries.get(p.ID)
 		if !there {
 			return 0
 		}
 		yield(Again{&e, now - max(p.Time, 0), p.Deliveries})
 		delivered++
-		bytes += len(e.data)
 		p.consumer, p.Time = c.number, now
 		p.delivered()
 		return written

@@ -316,8 +316,8 @@ type Batch struct {
 	Room func() bool
 }
 
-func (b *Batch) full(delivered, bytes int) bool {
-	return (b.Count > 0 && delivered >= b.Count) || bytes >= readBytesMax || (b.Room != nil && !b.Room())
+func (b *Batch) full(delivered int) bool {
+	return (b.Count > 0 && delivered >= b.Count) || (b.Room != nil && !b.Room())
 }
 
 // ReadNew delivers to c entries that the group has not had yet, and returns how
@@ -325,10 +325,9 @@ func (b *Batch) full(delivered, bytes int) bool {
 // stays valid, the entry itself does not.
 func (g *Group) ReadNew(c *Consumer, b Batch, noAck bool, yield func(*Entry)) (delivered int) {
 	s := g.s
-	bytes := 0
 	now := s.tx.NowMillis()
 	s.walk(&g.ahead, g.last, b.Count, func(e *Entry) bool {
-		if b.full(delivered, bytes) {
+		if b.full(delivered) {
 			return false
 		}
 		g.pass(e.ID)
@@ -337,7 +336,6 @@ func (g *Group) ReadNew(c *Consumer, b Batch, noAck bool, yield func(*Entry)) (d
 			g.deliver(e.ID, c, now)
 		}
 		delivered++
-		bytes += len(e.data)
 		return delivered != b.Count
 	})
 	if delivered == 0 {
@@ -350,10 +348,6 @@ func (g *Group) ReadNew(c *Consumer, b Batch, noAck bool, yield func(*Entry)) (d
 	s.tx.ChangedQuietly(s.o, "")
 	return delivered
 }
-
-// readBytesMax is where a delivery ends even if the client has asked for more,
-// as it has to be in memory: the rest comes with the next call.
-const readBytesMax = 64 << 20
 
 // pass moves the group on to the entry id.
 func (g *Group) pass(id ID) {
@@ -374,19 +368,20 @@ func (g *Group) ReadHistory(c *Consumer, id ID, b Batch, yield func(ID, *Entry))
 	if !ok || c.Pending == 0 {
 		return 0
 	}
-	bytes, again := 0, false
+	again := false
 	now := s.tx.NowMillis()
+	entries := sought{s: s}
+	defer entries.close()
 	g.edit(start, c, nil, func(p *Pending) (done edit) {
-		if b.full(delivered, bytes) {
+		if b.full(delivered) {
 			return enough
 		}
 		delivered++
-		e, there := s.Get(p.ID)
+		e, there := entries.get(p.ID)
 		if there {
 			yield(p.ID, &e)
 			p.Time = now
 			p.delivered()
-			bytes += len(e.data)
 			again = true
 			done = written
 		} else {
