@@ -3,6 +3,7 @@ package storage
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/cairnmq/cairn/resp"
@@ -91,7 +92,8 @@ const metaHasExpiry = 1 << 0
 
 var (
 	errShortMeta = errors.New("metadata too short")
-	errMetaKind  = errors.New("metadata of a kind that is not known")
+	errNoExpiry  = errors.New("metadata of a key that runs out never")
+	errMetaKind  = errors.New("there is no such thing")
 )
 
 // appendMeta encodes the metadata record: type, flags, id, expiry, and the
@@ -119,7 +121,7 @@ func (o *Object) decodeMeta(p []byte) error {
 	}
 	flags := p[1]
 	if p[0] == byte(TypeNone) || p[0] > byte(TypeStream) || flags&^metaHasExpiry != 0 {
-		return errMetaKind
+		return fmt.Errorf("metadata of the type %d with flags %#x: %w", p[0], flags, errMetaKind)
 	}
 	o.typ = Type(p[0])
 	o.id = binary.BigEndian.Uint64(p[2:])
@@ -130,7 +132,7 @@ func (o *Object) decodeMeta(p []byte) error {
 			return errShortMeta
 		}
 		if o.expireAt = int64(binary.BigEndian.Uint64(p)); o.expireAt == 0 {
-			return errMetaKind
+			return errNoExpiry
 		}
 		p = p[8:]
 	}
