@@ -42,7 +42,11 @@ func run(started time.Time, args []string) error {
 		fmt.Print(config.Help(maintain.Usage))
 		return nil
 	case errors.Is(err, config.ErrVersion):
-		fmt.Println(strings.Join(strings.Fields("cairn "+commands.Version+" "+commands.Commit+" "+runtime.Version()), " "))
+		commit := commands.Commit
+		if strings.Contains(commands.Version, commit) { // as it does without a tag
+			commit = ""
+		}
+		fmt.Println(strings.Join(strings.Fields("cairn "+commands.Version+" "+commit+" "+runtime.Version()), " "))
 		return nil
 	case err != nil:
 		return err
@@ -74,11 +78,13 @@ func run(started time.Time, args []string) error {
 	return nil
 }
 
-// endOnSignal ends the server in good order on the first signal and at once on
-// the second.
+// endOnSignal ends the server in good order on the first signal, and at once if
+// somebody presses Ctrl-C meanwhile. Another SIGTERM changes nothing: programs that
+// run others send it twice, to what they have started and to its group.
 func endOnSignal(signals <-chan os.Signal, s *server.Server, log *server.Log) {
 	s.Stop("Received " + (<-signals).String())
-	<-signals
-	log.Warningf("Received a second signal: not waiting any longer")
+	for <-signals != os.Interrupt {
+	}
+	log.Warningf("Received an interrupt: not waiting any longer")
 	os.Exit(1)
 }

@@ -8,7 +8,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -199,6 +201,42 @@ func TestShutdown(t *testing.T) {
 	}
 	server = server.restart(t)
 	want(t, connect(t, server, 3).LRange(ctx, "q", 0, -1), []string{"one", "two"})
+}
+
+// Programs such as timeout(1) send SIGTERM to what they have started, and once more to its group: clients get their
+// replies all the same.
+func TestTerminatedTwice(t *testing.T) {
+	server := ownCairn(t, t.TempDir())
+	if os.Getenv("CAIRN_COMMAND") != "" {
+		t.Skip("Redis delivers no replies when it ends")
+	}
+	rdb := connect(t, server, 3)
+	for i := range 20 {
+		want(t, rdb.RPush(t.Context(), "q", slices.Repeat([]any{strings.Repeat("x", 1000)}, 1000)...), int64(1000*(i+1)))
+	}
+	c, err := dial(server.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.close()
+	if err := c.send(encode([]string{"LRANGE", "q", "0", "-1"})); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := server.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		for !strings.Contains(server.log.String(), "ending") {
+			time.Sleep(time.Millisecond) // until it has noticed the first
+		}
+	}
+	if frames, err := c.drain(); err != nil || len(frames) != 1 || len(frames[0].items) != 20_000 {
+		t.Errorf("got %d replies, %v", len(frames), err)
+	}
+	<-server.exited
+	if status := server.cmd.ProcessState.ExitCode(); status != 0 {
+		t.Errorf("exit status %d:\n%s", status, server.log)
+	}
 }
 
 func TestUnixSocket(t *testing.T) {
