@@ -7,6 +7,7 @@ LDFLAGS  = -X main.version=$(VERSION) -X main.commit=$(COMMIT)
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 FUZZTIME ?= 30s
+SOAK     ?= 10m
 
 PEER   ?= redis-server
 ROUNDS ?= 5
@@ -44,6 +45,16 @@ fuzz: ## runs each fuzz target for FUZZTIME (30s)
 	@go test -list '^Fuzz' ./... | awk '/^Fuzz/ { targets[n++] = $$1 } /^ok/ { for (i = 0; i < n; i++) print $$2, targets[i]; n = 0 }' | \
 	while read -r package target; do echo "$$package $$target"; go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x "$$package" || exit 1; done
 
+soak: ## simulates crashes and faults with ever new seeds, for SOAK (10m), and kills a loaded broker again and again
+	@end=$$(($$(date +%s) + $$(echo $(SOAK) | awk '/h$$/ {print $$1*3600} /m$$/ {print $$1*60} /s$$/ {print $$1+0}'))); \
+	go test -c -o bin/broker.test ./broker && cd broker && \
+	while [ $$(date +%s) -lt $$end ]; do \
+		seed=$$(od -An -N6 -tu8 /dev/urandom | tr -d ' '); \
+		../bin/broker.test -test.run Simulation -seed $$seed -seeds 40 -test.timeout 1h || exit 1; \
+		echo "40 seeds from $$seed on"; \
+	done
+	go test -count=1 ./compat_test -run 'Kill9|Linearizable' -linear.rounds 100
+
 lint: ## gofmt, go vet, staticcheck
 	@unformatted=$$(gofmt -l .); [ -z "$$unformatted" ] || { echo "not formatted (gofmt -w):"; echo "$$unformatted"; exit 1; }
 	go vet ./...
@@ -65,4 +76,4 @@ deps: ## installs what `make check` needs beside Go, on Debian: redis-server, re
 clean: ## removes what was built; ./data stays
 	rm -rf bin coverage.out
 
-.PHONY: help build run test race compat stall bench fuzz lint docs cover check deps clean
+.PHONY: help build run test race soak compat stall bench fuzz lint docs cover check deps clean
