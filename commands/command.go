@@ -2,6 +2,7 @@ package commands
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -113,6 +114,7 @@ type Command struct {
 	// OnTimeout writes the reply of a blocking command whose time ran out.
 	OnTimeout func(*resp.Buffer)
 
+	container   *Command // of a subcommand
 	subcommands map[string]*Command
 	order       []*Command // the subcommands as written
 	id          acl.ID
@@ -232,6 +234,7 @@ func (t *Table) add(c *Command) {
 	if parent.subcommands[c.Name] != nil {
 		panic("commands: two entries for " + c.FullName())
 	}
+	c.container = parent
 	parent.subcommands[c.Name] = c
 	parent.order = append(parent.order, c)
 }
@@ -239,8 +242,30 @@ func (t *Table) add(c *Command) {
 // All returns the commands (not the subcommands), sorted by name.
 func (t *Table) All() []*Command { return t.all }
 
-// commandNameMax is longer than any command's name.
-const commandNameMax = 32
+// Rename gives a command another name, by which alone it is called from now on;
+// an empty one takes it away. Users' rules and COMMAND know it as before.
+func (t *Table) Rename(name, to string) error {
+	c := t.Find([]byte(name))
+	next := string(toLower(nil, []byte(to)))
+	switch {
+	case c == nil:
+		return errors.New("there is no such command")
+	case len(next) > commandNameMax:
+		return fmt.Errorf("a name can have at most %d bytes", commandNameMax)
+	case next != "" && t.byName[next] != nil && t.byName[next] != c:
+		return errors.New("there is another command of the new name")
+	}
+	delete(t.byName, string(toLower(nil, []byte(name))))
+	if next == "" {
+		t.all = slices.DeleteFunc(t.all, func(other *Command) bool { return other == c })
+	} else {
+		t.byName[next] = c
+	}
+	return nil
+}
+
+// commandNameMax is longer than any command's name, before it is renamed.
+const commandNameMax = 64
 
 // Find returns the command of a name in any case, or nil.
 func (t *Table) Find(name []byte) *Command {
@@ -280,7 +305,7 @@ func (t *Table) Resolve(args [][]byte) (*Command, error) {
 	if c.subcommands != nil && len(args) > 1 {
 		sub := c.FindSub(args[1])
 		if sub == nil {
-			return nil, unknownSubcommand(c, args[1])
+			return nil, unknownSubcommand(args)
 		}
 		return sub, nil
 	}
@@ -311,9 +336,13 @@ func unknownCommand(args [][]byte) error {
 	return resp.Errorf("ERR unknown command '%s', with args beginning with: %s", clip(args[0], 128), b.String())
 }
 
-func unknownSubcommand(c *Command, name []byte) error {
-	return resp.Errorf("ERR unknown subcommand '%s'. Try %s HELP.", clip(name, 128), strings.ToUpper(c.Name))
+func unknownSubcommand(args [][]byte) error {
+	return resp.Errorf("ERR unknown subcommand '%s'. Try %s HELP.", clip(args[1], 128), calledName(args))
 }
+
+// calledName is the name by which a command is called, which may have been
+// renamed, in upper case.
+func calledName(args [][]byte) string { return strings.ToUpper(string(args[0])) }
 
 // clip returns at most n bytes of p, up to the first zero byte: Redis takes the
 // rest for the end of a C string.

@@ -79,8 +79,8 @@ func helpCommand(parent string, category Flags, group, since string) Command {
 
 // help prints what the table says of a container's subcommands.
 func help(c *Ctx) error {
-	container := c.Server.Table.Find([]byte(c.Cmd.Parent))
-	lines := []string{strings.ToUpper(container.Name) + " <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"}
+	container := c.Cmd.container
+	lines := []string{calledName(c.Args.All()) + " <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"}
 	if container.Run != nil {
 		lines = append(lines, "(no subcommand)", "    "+container.Summary)
 	}

@@ -1,8 +1,6 @@
 package commands
 
 import (
-	"strings"
-
 	"github.com/cairnmq/cairn/pubsub"
 	"github.com/cairnmq/cairn/resp"
 )
@@ -212,7 +210,6 @@ func pubsubCounts(c *Ctx, kind pubsub.Kind) error {
 // subcommandSyntax is the error of subcommands whose number of arguments the
 // table cannot tell.
 func subcommandSyntax(c *Ctx) error {
-	container := c.Server.Table.Find([]byte(c.Cmd.Parent))
 	return resp.Errorf("ERR unknown subcommand or wrong number of arguments for '%s'. Try %s HELP.",
-		clip(c.Args.All()[1], 128), strings.ToUpper(container.Name))
+		clip(c.Args.All()[1], 128), calledName(c.Args.All()))
 }

@@ -125,3 +125,27 @@ func keySpecsIn(args []argument) (n int) {
 	}
 	return n
 }
+
+func TestRename(t *testing.T) {
+	table := NewTable()
+	for _, tc := range []struct{ name, to, want string }{
+		{"nosuch", "x", "there is no such command"},
+		{"KEYS", "scan", "there is another command of the new name"},
+		{"keys", strings.Repeat("x", 65), "a name can have at most 64 bytes"},
+		{"keys", "Keys", ""},
+		{"keys", strings.Repeat("x", 64), ""},
+		{"keys", "", "there is no such command"},
+		{strings.Repeat("X", 64), "", ""},
+	} {
+		text := ""
+		if err := table.Rename(tc.name, tc.to); err != nil {
+			text = err.Error()
+		}
+		if text != tc.want {
+			t.Errorf("%s to %s: got %q, want %q", tc.name, tc.to, text, tc.want)
+		}
+	}
+	if len(table.All()) != len(NewTable().All())-1 {
+		t.Error("KEYS is still among all commands")
+	}
+}

@@ -51,6 +51,9 @@ func TestStartupErrors(t *testing.T) {
 	t.Run("bad value", func(t *testing.T) {
 		wantMention(t, refuse(t, "--dir", t.TempDir(), "--appendfsync", "sometimes"), "appendfsync", "always", "everysec")
 	})
+	t.Run("no such command", func(t *testing.T) {
+		wantMention(t, refuse(t, "--dir", t.TempDir(), "--rename-command", "nosuch", "other"), "rename-command nosuch", "no such command")
+	})
 	t.Run("port taken", func(t *testing.T) {
 		server := ownCairn(t, t.TempDir())
 		wantMention(t, refuse(t, "--dir", t.TempDir(), "--port", server.port()), server.port())

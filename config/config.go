@@ -45,7 +45,8 @@ type Config struct {
 	ACLPubSubDefault string     // ChannelsAll or ChannelsNone
 	ACLLogMaxLen     int
 
-	EnableDebugCommand string // DebugNo, DebugLocal or DebugYes
+	Renames            []Rename // of the lines "rename-command name new"
+	EnableDebugCommand string   // DebugNo, DebugLocal or DebugYes
 
 	Dir             string
 	AppendFsync     string // FsyncAlways, FsyncEverySecond or FsyncNo
@@ -162,6 +163,9 @@ func (s Share) Of(total int64) int64 {
 	}
 	return s.Bytes
 }
+
+// Rename gives a command another name; an empty one takes it away.
+type Rename struct{ Command, To string }
 
 // Pair is a directive's name and its value as text.
 type Pair struct{ Name, Value string }

@@ -17,7 +17,7 @@ var (
 
 // Load reads a command line without the program's name:
 //
-//	[file] [--name value ...]... [--name=value]...
+//	[file] [--name value ...]... [--name=value]... ["--name value ..."]...
 //
 // The flags win over the file, wherever they stand. An error says what is wrong
 // and where in one line; ErrHelp and ErrVersion are requests.
@@ -61,13 +61,12 @@ func parseOptions(args []string) ([]option, error) {
 		case "-v", "--version":
 			return nil, ErrVersion
 		}
-		name, isFlag := strings.CutPrefix(arg, "--")
+		flag, isFlag := strings.CutPrefix(arg, "--")
 		switch {
 		case isFlag:
-			name, word, hasWord := strings.Cut(name, "=")
-			o := option{name: name}
-			if hasWord {
-				o.words = []string{word}
+			o, err := parseFlag(flag)
+			if err != nil {
+				return nil, fmt.Errorf("--%s: %w", o.name, err)
 			}
 			options = append(options, o)
 		case len(options) == 0:
@@ -80,10 +79,29 @@ func parseOptions(args []string) ([]option, error) {
 	return options, nil
 }
 
+// parseFlag reads "name", "name=value", or, as a line of a file would have it,
+// "name value ...".
+func parseFlag(flag string) (o option, err error) {
+	end := strings.IndexAny(flag, "= \t")
+	if end < 0 {
+		return option{name: flag}, nil
+	}
+	o.name = flag[:end]
+	if flag[end] == '=' {
+		o.words = []string{flag[end+1:]}
+	} else {
+		o.words, err = Split(flag[end:])
+	}
+	return o, err
+}
+
 // assign sets a directive from a file or the command line.
 func (c *Config) assign(name string, words []string) error {
-	if strings.EqualFold(name, "user") {
+	switch strings.ToLower(name) {
+	case "user":
 		return c.addUser(words)
+	case "rename-command":
+		return c.addRename(words)
 	}
 	d := find(name)
 	if d == nil {
@@ -113,6 +131,16 @@ func (c *Config) addUser(words []string) error {
 		return errUserTwice
 	}
 	c.Users = append(c.Users, words)
+	return nil
+}
+
+// addRename takes a line "rename-command name new". Which commands there are is
+// not known here.
+func (c *Config) addRename(words []string) error {
+	if len(words) != 2 {
+		return errWords
+	}
+	c.Renames = append(c.Renames, Rename{words[0], words[1]})
 	return nil
 }
 

@@ -110,7 +110,7 @@ func aboutOf(line string) (about string, ok bool) {
 	}
 	name := strings.ToLower(words[0])
 	switch {
-	case name == "include":
+	case name == "include", name == "rename-command":
 		return "", true
 	case name == "user" && len(words) > 1:
 		return aboutUser(words[1]), true

@@ -59,6 +59,11 @@ func New(o Options) (*Server, error) {
 	})
 	b.Server().ReadFile, b.Server().WriteFile = os.ReadFile, replaceFile
 	b.Server().PurgeMemory = s.purgeMemory
+	for _, r := range o.Config.Renames {
+		if err := b.Server().Table.Rename(r.Command, r.To); err != nil {
+			return nil, fmt.Errorf("rename-command %s: %w", r.Command, err) // not the new name, which may be secret
+		}
+	}
 	if err := b.Server().LoadUsers(); err != nil {
 		return nil, err
 	}
