@@ -127,8 +127,7 @@ func TestAppendFsyncAtRunTime(t *testing.T) {
 	c.do("CONFIG SET appendfsync no", "+OK")
 	broken.On()
 	c.do("RPUSH q x", ":1")
-	c.do("CONFIG SET appendfsync always", "+OK")
-	c.send("RPUSH q y\r\n")
+	c.send("CONFIG SET appendfsync always\r\n") // what was put off cannot be synced
 	c.closedBy()
 	i.wait(t)
 	if i.err == nil {

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -253,7 +254,7 @@ func (l *loop) turn(now time.Time) error {
 		l.ending.drained = true
 		l.broker.Drain()
 	}
-	if err := l.broker.End(); err != nil {
+	if err := cmp.Or(l.broker.End(), l.fatal); err != nil {
 		return err
 	}
 	l.settle()

@@ -115,7 +115,7 @@ func (s *Server) changed(directive string) {
 	switch directive {
 	case "appendfsync":
 		if err := s.options.Store.SetSync(SyncPolicy(s.options.Config)); err != nil {
-			s.fail(fmt.Errorf("change appendfsync: %w", err))
+			s.loop.fatal = fmt.Errorf("change appendfsync: %w", err)
 		}
 		s.everySec.on.Store(s.options.Config.AppendFsync == config.FsyncEverySecond)
 	case "loglevel":
