@@ -52,6 +52,10 @@ func (s *Store) Begin(now time.Time) *Tx {
 	return t.views[0]
 }
 
+// softMax is how many objects with soft changes wait for a turn that writes
+// anyway. They must not be forgotten before, so one more makes the turn write.
+const softMax = 1000
+
 // Commit ends the turn: what it changed is durable, as far as the fsync policy
 // says, when Commit returns. wrote tells whether there was anything. After an
 // error the store must not be used again.
@@ -61,7 +65,7 @@ func (s *Store) Commit() (wrote bool, err error) {
 	if s.failed != nil {
 		return false, s.failed
 	}
-	if len(t.dirty) > 0 || t.batch != nil {
+	if len(t.dirty) > 0 || t.batch != nil || len(s.soft) >= softMax {
 		wrote = true
 		if err := s.commit(tx); err != nil {
 			s.failed = err

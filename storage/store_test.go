@@ -643,6 +643,32 @@ func TestSoft(t *testing.T) {
 	}
 }
 
+// Soft changes are written in the end, also where nothing else is: what they keep
+// in memory is bounded.
+func TestSoftIsBounded(t *testing.T) {
+	s := open(t, vfs.NewMem(), Options{CacheBytes: 1})
+	defer s.Close()
+	tx := s.Begin(at(1))
+	for i := range 2*softMax + 10 {
+		put(tx, fmt.Sprint("k", i), "1")
+	}
+	commit(t, s)
+	for i := range 2*softMax + 10 {
+		tx = s.Begin(at(2))
+		o := tx.Lookup(fmt.Append(nil, "k", i))
+		o.State = &blob{"soft"}
+		tx.Soft(o)
+		commit(t, s)
+		if count, _ := s.CachedObjects(); count > softMax {
+			t.Fatalf("%d objects are in memory after %d soft changes", count, i+1)
+		}
+	}
+	if got := meta(s.Begin(at(3)), "k0"); got != "soft" {
+		t.Errorf("the first change is %q on disk", got)
+	}
+	commit(t, s)
+}
+
 // What Commit has said is on disk survives a crash; with everysec it survives
 // at least what was synced.
 func TestCrash(t *testing.T) {
