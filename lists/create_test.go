@@ -31,3 +31,29 @@ func TestCreate(t *testing.T) {
 		w.check()
 	}
 }
+
+// A list tells where its elements are, so that nobody looks for them where they
+// were.
+func TestPlaces(t *testing.T) {
+	w := newWorld(t, 1, 1)
+	l, err := OpenOrCreate(w.tx, []byte("k"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 20 {
+		l.Push(Left, []byte("l"))
+		l.Push(Right, []byte("r"))
+	}
+	l.Pop(Left, 7)
+	l.Pop(Right, 3)
+	var subs [][]byte
+	for sub := range w.tx.Scan(l.o, nil, nil, false) {
+		subs = append(subs, bytes.Clone(sub))
+	}
+	places := l.Places()
+	last := bytes.Clone(subs[len(subs)-1])
+	last[7]++
+	if len(subs) != 30 || len(places) != 1 || !bytes.Equal(places[0].From, subs[0]) || !bytes.Equal(places[0].To, last) {
+		t.Errorf("%d elements from %x to %x, places %x", len(subs), subs[0], subs[len(subs)-1], places)
+	}
+}

@@ -61,6 +61,14 @@ func (l *list) MemoryBytes() int {
 	return 200 + l.front.bytes + l.back.bytes
 }
 
+// Places implements storage.Placed.
+func (l *list) Places() []storage.Place {
+	return []storage.Place{{
+		From: binary.BigEndian.AppendUint64(nil, l.head),
+		To:   binary.BigEndian.AppendUint64(nil, l.tail()),
+	}}
+}
+
 // List is a list opened in a transaction.
 type List struct {
 	tx *storage.Tx

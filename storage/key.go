@@ -19,7 +19,8 @@ import (
 //	d id(8) sub                    a record of the object with that incarnation id;
 //	                               sub is the data type's business
 //	x at(8) space(4) key           the key runs out at that unix time in ms
-//	g id(8)                        the records of this id are garbage
+//	g id(8)                        the records of this id are garbage; between
+//	                               which sub keys there are any, if that is known
 //	h space(4)                     the metadata in this space are garbage
 //
 // A *space* is what a database number shows at the moment. FLUSHDB gives the
@@ -110,6 +111,40 @@ func parseExpiryKey(k []byte) (at int64, space uint32, key []byte) {
 
 func appendGarbageKey(dst []byte, id uint64) []byte {
 	return binary.BigEndian.AppendUint64(append(dst, kindGarbage), id)
+}
+
+// appendPlaces writes the value of a garbage record: each end of each place, with
+// its length before it. No end is empty but the last, which is then open.
+func appendPlaces(dst []byte, places []Place) []byte {
+	for _, p := range places {
+		dst = append(binary.AppendUvarint(dst, uint64(len(p.From))), p.From...)
+		dst = append(binary.AppendUvarint(dst, uint64(len(p.To))), p.To...)
+	}
+	return dst
+}
+
+// decodePlaces is the reverse of appendPlaces. Nothing means everywhere, and so
+// does what makes no sense.
+func decodePlaces(p []byte) (places []Place) {
+	everywhere := []Place{{}}
+	for len(p) > 0 {
+		var ends [2][]byte
+		for i := range ends {
+			n, size := binary.Uvarint(p)
+			if size <= 0 || n > uint64(len(p)-size) {
+				return everywhere
+			}
+			if n > 0 {
+				ends[i] = p[size : size+int(n)]
+			}
+			p = p[size+int(n):]
+		}
+		places = append(places, Place{ends[0], ends[1]})
+	}
+	if places == nil {
+		return everywhere
+	}
+	return places
 }
 
 func appendDroppedKey(dst []byte, space uint32) []byte {

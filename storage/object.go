@@ -45,6 +45,18 @@ type State interface {
 	MemoryBytes() int
 }
 
+// Placed is a State that knows where its records are. Between them there may be
+// the tombstones of a million that were deleted, which removing the object is not
+// to walk over.
+type Placed interface {
+	// Places returns ranges of sub keys, from <= sub < to (a nil to: all from there
+	// on), outside of which there are no records.
+	Places() []Place
+}
+
+// Place is a range of sub keys.
+type Place struct{ From, To []byte }
+
 // Object is a key and what is known of it. Objects belong to the loop; one is
 // valid until the end of the unit that opened it (a commit may evict it).
 type Object struct {

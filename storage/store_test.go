@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"reflect"
 	"sort"
 	"strings"
 	"testing"
@@ -323,6 +324,61 @@ func TestClear(t *testing.T) {
 		commit(t, s)
 		if got := pebbleKeys(t, s)[kindRecord]; got != 2*n {
 			t.Errorf("%d records are left, want %d", got, 2*n)
+		}
+	}
+}
+
+// placed is a blob that knows where its records are.
+type placed struct {
+	blob
+	places []Place
+}
+
+func (p *placed) Places() []Place { return p.places }
+
+// The records of a dropped object are removed where it says that they are, also
+// after a restart. That nobody looks elsewhere shows in one that should not be
+// there.
+func TestPlacesOfGarbage(t *testing.T) {
+	for _, reopen := range []bool{false, true} {
+		fs := vfs.NewMem()
+		s := open(t, fs, Options{})
+		tx := s.Begin(at(1))
+		o := put(tx, "k", "")
+		for _, sub := range []string{"a", "b1", "b2", "c", "d1", "d2"} {
+			tx.Put(o, []byte(sub), nil)
+		}
+		commit(t, s)
+		tx = s.Begin(at(1))
+		o = tx.Lookup([]byte("k"))
+		o.State = &placed{places: []Place{{nil, []byte("b2")}, {[]byte("b2"), []byte("c")}, {[]byte("d"), nil}}}
+		tx.Drop(o)
+		commit(t, s)
+		if reopen {
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			s = open(t, fs, Options{})
+		}
+		sweep(t, s, at(1))
+		if got := pebbleKeys(t, s); got[kindRecord] != 1 || got[kindGarbage] != 0 {
+			t.Errorf("left on disk: %v", got)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestDecodePlaces(t *testing.T) {
+	for _, places := range [][]Place{{{}}, {{nil, []byte("x")}, {[]byte("y"), nil}}, {{[]byte("from"), []byte("to")}}} {
+		if got := decodePlaces(appendPlaces(nil, places)); !reflect.DeepEqual(got, places) {
+			t.Errorf("%q became %q", places, got)
+		}
+	}
+	for _, bad := range []string{"\x01", "\x01a", "\x01a\x05b", "\xff", "\x00\x00\x01"} {
+		if got := decodePlaces([]byte(bad)); !reflect.DeepEqual(got, []Place{{}}) {
+			t.Errorf("%q became %q", bad, got)
 		}
 	}
 }

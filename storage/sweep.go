@@ -144,25 +144,32 @@ func (s *Store) garbage(id uint64) {
 // sweepGarbage removes the records of dropped incarnations, lowest id first.
 func (tx *Tx) sweepGarbage(limit int) {
 	s := tx.store
-	var ids []uint64
+	type garbage struct {
+		id     uint64
+		places []Place
+	}
+	var list []garbage
 	more := false
 	view := tx.view(tx.batch != nil)
-	tx.scan(view, appendGarbageKey(nil, s.garbageFloor), []byte{kindGarbage + 1}, false, func(k, _ []byte) bool {
-		if len(ids) == limit {
+	tx.scan(view, appendGarbageKey(nil, s.garbageFloor), []byte{kindGarbage + 1}, false, func(k, v []byte) bool {
+		if len(list) == limit {
 			more = true
 			return false
 		}
-		ids = append(ids, binary.BigEndian.Uint64(k[1:]))
+		list = append(list, garbage{binary.BigEndian.Uint64(k[1:]), decodePlaces(bytes.Clone(v))})
 		return true
 	})
 	done := 0
-	for budget := limit; done < len(ids) && budget > 0; done++ {
-		lo, hi := recordBounds(ids[done], nil, nil)
-		budget -= tx.dropRecords(view, lo, hi)
-		tx.batchKey(func(k []byte) []byte { return appendGarbageKey(k, ids[done]) }, opDelete)
-		s.garbageFloor = ids[done] + 1
+	for budget := limit; done < len(list) && budget > 0; done++ {
+		g := list[done]
+		for _, p := range g.places {
+			lo, hi := recordBounds(g.id, p.From, p.To)
+			budget -= tx.dropRecords(view, lo, hi)
+		}
+		tx.batchKey(func(k []byte) []byte { return appendGarbageKey(k, g.id) }, opDelete)
+		s.garbageFloor = g.id + 1
 	}
-	s.hasGarbage = more || done < len(ids)
+	s.hasGarbage = more || done < len(list)
 	if !s.hasGarbage {
 		s.garbageFloor = math.MaxUint64
 	}

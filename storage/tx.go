@@ -253,7 +253,13 @@ func (tx *Tx) Drop(o *Object) {
 	if o.typ == TypeNone {
 		panic("storage: drop of a key that does not exist: " + o.Key)
 	}
-	tx.batchKey(func(k []byte) []byte { return appendGarbageKey(k, o.id) }, opPut)
+	tx.writable()
+	places := []byte(nil)
+	if state, ok := o.State.(Placed); ok {
+		places = appendPlaces(nil, state.Places())
+	}
+	tx.scratch = appendGarbageKey(tx.scratch[:0], o.id)
+	tx.check(tx.batch.Set(tx.scratch, places, nil))
 	tx.store.garbage(o.id)
 	tx.DropEmpty(o)
 }

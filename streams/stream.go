@@ -259,6 +259,16 @@ func (s *Stream) MemoryBytes() int {
 	return n
 }
 
+// Places implements storage.Placed: all but where there were entries.
+func (s *Stream) Places() []storage.Place {
+	entries := []byte{kindEntry}
+	if s.length == 0 {
+		return []storage.Place{{To: entries}, {From: entriesEnd}}
+	}
+	first := new(subKey).entry(s.first)
+	return []storage.Place{{To: entries}, {From: first, To: behind(s.top)}, {From: entriesEnd}}
+}
+
 // corrupt stops the broker: a record that was read does not decode.
 func (s *Stream) corrupt(what string, err error) {
 	s.tx.Fail(fmt.Sprintf("%s of the stream %q", what, s.o.Key), err)

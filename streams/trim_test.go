@@ -1,6 +1,7 @@
 package streams
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"strings"
@@ -79,6 +80,37 @@ func TestDeletingTheLastAgainAndAgain(t *testing.T) {
 	}
 	if s.top != (ID{1, 0}) || s.Len() != 1 {
 		t.Errorf("%d entries are left up to %s", s.Len(), s.top)
+	}
+}
+
+// A stream tells where its records are, and does not count where entries were.
+func TestPlaces(t *testing.T) {
+	tx, commit := openStore(t, storage.Options{})
+	s := open(t, tx)
+	for i := range 20 {
+		s.Append(ID{uint64(i + 1), 0}, [][]byte{[]byte("f"), []byte("v")}, benchLimits)
+	}
+	if err := s.CreateGroup([]byte("g"), ID{}, 0); err != nil {
+		t.Fatal(err)
+	}
+	c, _ := s.Group([]byte("g")).CreateConsumer([]byte("c"))
+	s.Group([]byte("g")).ReadNew(c, Batch{}, false, func(*Entry) {})
+	inside := func(sub []byte) bool {
+		return slices.ContainsFunc(s.Places(), func(p storage.Place) bool {
+			return bytes.Compare(p.From, sub) <= 0 && (p.To == nil || bytes.Compare(sub, p.To) < 0)
+		})
+	}
+	for _, maxLen := range []uint64{20, 5, 0} {
+		s.Trim(Trim{By: TrimMaxLen, MaxLen: maxLen})
+		s = open(t, commit())
+		for sub := range s.tx.Scan(s.o, nil, nil, false) {
+			if !inside(sub) {
+				t.Errorf("the record %x is in no place: %x", sub, s.Places())
+			}
+		}
+		if gone := new(subKey).entry(ID{20 - maxLen, 0}); maxLen < 20 && inside(gone) {
+			t.Errorf("entry %x, which was trimmed, is in a place: %x", gone, s.Places())
+		}
 	}
 }
 
