@@ -53,6 +53,14 @@ func limitMemory(c *config.Config) {
 // what a memtable holds, after which the next log begins.
 const spareLogBytes = 32 << 20
 
+// batchBytes is how much of the memory that there is the writes of a turn may take.
+func batchBytes() int64 {
+	if total := commands.MemoryLimit(); total > 0 {
+		return min(storage.BatchBytesMax, max(total/4, 256<<20))
+	}
+	return 0
+}
+
 // openStore opens the data folder. An error says what to do about it.
 func openStore(c *config.Config, log *server.Log) (*storage.Store, error) {
 	if err := checkWritable(c.Dir); err != nil {
@@ -62,6 +70,7 @@ func openStore(c *config.Config, log *server.Log) (*storage.Store, error) {
 		Sync:            server.SyncPolicy(c),
 		CacheBytes:      int(c.ObjectCacheSize),
 		BlockCacheBytes: c.BlockCacheSize,
+		BatchBytes:      batchBytes(),
 		SpareLogBytes:   spareLogBytes,
 		Seed:            rand.Uint64(),
 		Logf:            log.Warningf,

@@ -151,6 +151,10 @@ func (b *Broker) ProtocolError(s *Session, text string) {
 	b.touch(s)
 }
 
+// Written returns how many bytes the turn has written so far: they are in memory
+// until End.
+func (b *Broker) Written() int64 { return b.tx.Written() }
+
 // Touched returns the sessions that have something to send or are to be
 // closed, as of the last End.
 func (b *Broker) Touched() []*Session { return b.touched }

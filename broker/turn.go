@@ -485,6 +485,9 @@ func (b *Broker) runQueued(c *commands.Ctx, queue []commands.Queued) error {
 		if err == nil && room <= 0 {
 			err = commands.ErrReplyTooLong
 		}
+		if err == nil && q.Cmd.Has(commands.Write) && !b.tx.Fits(0, 0) {
+			err = storage.ErrTooMuch
+		}
 		if err != nil {
 			q.Cmd.Stats.Rejected++
 			b.fail(c.Out, err)

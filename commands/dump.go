@@ -187,6 +187,9 @@ func restore(c *Ctx) error {
 	if err != nil {
 		return err
 	}
+	if !c.Tx.Fits(0, v.Cost) {
+		return storage.ErrTooMuch
+	}
 	if old != nil {
 		c.Tx.Drop(old)
 	}

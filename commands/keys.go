@@ -360,11 +360,15 @@ func copyKey(c *Ctx) error {
 		c.Out.Int(0)
 		return nil
 	}
-	if old := target.Lookup(to); old != nil {
-		if !replace {
-			c.Out.Int(0)
-			return nil
-		}
+	old := target.Lookup(to)
+	if old != nil && !replace {
+		c.Out.Int(0)
+		return nil
+	}
+	if !c.Tx.FitsCopy(o) {
+		return storage.ErrTooMuch
+	}
+	if old != nil {
 		target.Drop(old)
 	}
 	dst := c.Tx.Copy(o, target, to)

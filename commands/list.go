@@ -409,7 +409,11 @@ func lrem(c *Ctx) error {
 	if fromTail {
 		count = -max(count, -math.MaxInt64)
 	}
-	c.Out.Int(l.Remove(element, count, fromTail))
+	n, err := l.Remove(element, count, fromTail)
+	if err != nil {
+		return err
+	}
+	c.Out.Int(n)
 	return nil
 }
 
@@ -459,7 +463,9 @@ func linsert(c *Ctx) error {
 		c.Out.Int(-1)
 		return nil
 	}
-	l.Insert(at+behind, element)
+	if err := l.Insert(at+behind, element); err != nil {
+		return err
+	}
 	c.Out.Int(l.Len())
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/cairnmq/cairn/lists"
 	"github.com/cairnmq/cairn/resp"
+	"github.com/cairnmq/cairn/storage"
 )
 
 var listMoveManyCommands = []Command{
@@ -96,6 +97,13 @@ func (m moveMany) run(c *Ctx) error {
 	}
 	if err := mayPop(c, src, m.from, m.count); err != nil {
 		return err
+	}
+	from, to := int64(0), min(m.count, src.Len())
+	if m.from == lists.Right {
+		from, to = src.Len()-to, src.Len()
+	}
+	if !src.Fits(from, to) {
+		return storage.ErrTooMuch
 	}
 	expireAt := src.Object().ExpireAt()
 	moved := m.block(src.Pop(m.from, m.count))

@@ -311,6 +311,9 @@ func (s *sorting) storeIn(c *Ctx, elements iter.Seq[[]byte]) error {
 			return errSortLarge
 		}
 	}
+	if !c.Tx.Fits(int64(len(kept)), size) {
+		return storage.ErrTooMuch
+	}
 	if len(kept) > 0 {
 		l := lists.Create(c.Tx, s.store, slices.Values(kept))
 		c.Tx.Event(l.Object(), storage.TypeList, "sortstore")

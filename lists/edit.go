@@ -28,10 +28,18 @@ func (l List) rewrite(position uint64, e []byte) {
 }
 
 // Insert puts an element before the one at index i, 0 <= i <= Len. The elements
-// of the shorter side move by one.
-func (l List) Insert(i int64, e []byte) {
+// of the shorter side move by one; if those are too many nothing happens and it
+// returns storage.ErrTooMuch.
+func (l List) Insert(i int64, e []byte) error {
+	from, to := int64(0), i
+	if i > l.count/2 {
+		from, to = i, l.count
+	}
+	if !l.Fits(from, to) {
+		return storage.ErrTooMuch
+	}
 	e = append([]byte(nil), e...)
-	if i <= l.count/2 {
+	if from == 0 {
 		moved := l.collect(0, i)
 		l.push(Left, e) // makes room; overwritten below unless i is 0
 		for k, m := range moved {
@@ -52,6 +60,22 @@ func (l List) Insert(i int64, e []byte) {
 	}
 	l.tx.Changed(l.o, "linsert")
 	l.tx.MarkReady(l.o)
+	return nil
+}
+
+// Fits reports whether the elements with from <= index < to may be written once
+// more in this turn.
+func (l List) Fits(from, to int64) bool {
+	if l.tx.Fits(to-from, l.bytes+(to-from)*recordKeyBytes) {
+		return true
+	}
+	bytes, fits := int64(0), true
+	l.Range(from, to, func(_ int64, e []byte) bool {
+		bytes += recordKeyBytes + int64(len(e))
+		fits = l.tx.Fits(to-from, bytes)
+		return fits
+	})
+	return fits
 }
 
 // collect copies the elements with from <= index < to.
@@ -67,8 +91,9 @@ func (l List) collect(from, to int64) [][]byte {
 // Remove removes elements equal to e: up to limit of them from the head on,
 // from the tail on if fromTail, all if limit is 0. It returns how many.
 //
-// What stays moves together on the side where less has to move.
-func (l List) Remove(e []byte, limit int64, fromTail bool) int64 {
+// What stays moves together on the side where less has to move; if that is too
+// much nothing happens and it returns storage.ErrTooMuch.
+func (l List) Remove(e []byte, limit int64, fromTail bool) (int64, error) {
 	var found []int64
 	look := func(i int64, x []byte) bool {
 		if bytes.Equal(x, e) {
@@ -85,21 +110,27 @@ func (l List) Remove(e []byte, limit int64, fromTail bool) int64 {
 		l.Range(0, l.count, look)
 	}
 	if len(found) == 0 {
-		return 0
+		return 0, nil
 	}
-	l.removeAt(found, int64(len(e)))
+	if err := l.removeAt(found, int64(len(e))); err != nil {
+		return 0, err
+	}
 	l.tx.Changed(l.o, "lrem")
 	l.dropIfEmpty()
-	return int64(len(found))
+	return int64(len(found)), nil
 }
 
 // removeAt removes the elements at the given indexes, in ascending order, each
 // of size bytes.
-func (l List) removeAt(indexes []int64, size int64) {
+func (l List) removeAt(indexes []int64, size int64) error {
 	n := int64(len(indexes))
 	first, last := indexes[0], indexes[n-1]
+	atHead := last < l.count-first
+	if atHead && !l.Fits(0, last+1) || !atHead && !l.Fits(first, l.count) {
+		return storage.ErrTooMuch
+	}
 	l.bytes -= n * size
-	if last < l.count-first {
+	if atHead {
 		// What is before them moves to the right.
 		stay := l.survivors(0, last+1, indexes)
 		for i := range stay {
@@ -108,7 +139,7 @@ func (l List) removeAt(indexes []int64, size int64) {
 		for range n {
 			l.dropEnd(Left)
 		}
-		return
+		return nil
 	}
 	stay := l.survivors(first, l.count, indexes)
 	for i := range stay {
@@ -117,6 +148,7 @@ func (l List) removeAt(indexes []int64, size int64) {
 	for range n {
 		l.dropEnd(Right)
 	}
+	return nil
 }
 
 // survivors copies the elements with from <= index < to that are not among the

@@ -31,6 +31,10 @@ const (
 	firstPosition = 1 << 63
 	metaBytes     = 8 + 8 + 8 + 1
 
+	// recordKeyBytes is the size of an element's key, what all records have
+	// included.
+	recordKeyBytes = 9 + 8
+
 	flagRewritten = 1 << 0
 )
 

@@ -210,8 +210,12 @@ func (l List) PopOne(end End) []byte {
 
 // MoveTo moves an element from an end of a list that is not empty to an end of
 // the list at another key, or of the same list, and returns it. If there is
-// another type at that key nothing happens and it returns storage.ErrWrongType.
+// another type at that key nothing happens and it returns storage.ErrWrongType,
+// and storage.ErrTooMuch if the turn has written too much already.
 func (l List) MoveTo(from End, key []byte, to End) ([]byte, error) {
+	if !l.tx.Fits(1, 0) {
+		return nil, storage.ErrTooMuch
+	}
 	if string(key) == l.o.Key {
 		// Not by way of an empty list: the key must keep its expiry.
 		e := l.pop(from)

@@ -137,7 +137,9 @@ func (w *world) step() {
 		if l, ok := w.list(key); ok {
 			i, e := w.rng.IntN(n+1), w.element()
 			w.logf("insert %s %d %q", key, i, e)
-			l.Insert(int64(i), []byte(e))
+			if err := l.Insert(int64(i), []byte(e)); err != nil {
+				w.fail("%v", err)
+			}
 			m = slices.Insert(m, i, e)
 		}
 	case op < 82: // remove
@@ -146,7 +148,7 @@ func (w *world) step() {
 			w.logf("remove %s %q %d %v", key, e, limit, fromTail)
 			var want int
 			m, want = removeModel(m, e, limit, fromTail)
-			if got := l.Remove([]byte(e), int64(limit), fromTail); int(got) != want {
+			if got, err := l.Remove([]byte(e), int64(limit), fromTail); int(got) != want || err != nil {
 				w.fail("removed %d, want %d", got, want)
 			}
 		}

@@ -33,6 +33,7 @@ func (v *Value) list(yield func([]byte) bool) error {
 	if r.done {
 		return nil
 	}
+	v.Cost = r.spent
 	if r.count == 0 { // there are no empty lists
 		r.fail(ErrFormat)
 	}

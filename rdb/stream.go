@@ -82,6 +82,7 @@ func (v *Value) stream(sink StreamSink) error {
 	}
 	r.info()
 	r.groups()
+	v.Cost = r.spent
 	return r.end()
 }
 

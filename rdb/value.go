@@ -69,6 +69,8 @@ func (e *UnsupportedError) Error() string { return "a " + e.Kind }
 // cannot fail.
 type Value struct {
 	Kind Kind
+	// Cost is about what it takes unpacked, in bytes.
+	Cost int64
 
 	typ     byte
 	payload []byte

@@ -38,6 +38,7 @@ import (
 const (
 	turnRequestsMax = 4096
 	turnBytesMax    = 16 << 20
+	turnWrittenMax  = 64 << 20 // bytes of the batch
 	turnTimeMax     = 5 * time.Millisecond
 	shareMax        = 256 // commands of one connection before the next has its go
 	timeCheckEach   = 64  // commands between two looks at the clock
@@ -410,7 +411,7 @@ func (l *loop) framingLimits(s *broker.Session) framingLimits {
 }
 
 func (l *loop) turnIsOver() bool {
-	if l.turnRequests <= 0 || l.turnBytes <= 0 {
+	if l.turnRequests <= 0 || l.turnBytes <= 0 || l.broker.Written() > turnWrittenMax {
 		l.turnOver = true
 	} else if l.turnRequests%timeCheckEach == 0 && time.Since(l.turnBegan) > turnTimeMax {
 		l.turnOver = true

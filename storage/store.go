@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -30,6 +31,10 @@ type Options struct {
 	// MemTableBytes is how much is collected in memory before it is written to
 	// tables; zero means the default.
 	MemTableBytes int
+	// BatchBytes is how much the turn may have written at most when a command is
+	// to write more than its client has sent: a copy, what moves in the middle of
+	// a list (Tx.Fits). A batch is in memory; zero means BatchBytesMax.
+	BatchBytes int64
 	// SpareLogBytes, if not zero, is the size of log files that are written full
 	// of zeros before they are used. Syncing a log that is overwritten takes
 	// about half the time of one that grows; see spare.go.
@@ -54,6 +59,9 @@ const (
 	defaultBlockCacheBytes = 64 << 20
 	memTableBytes          = 32 << 20
 )
+
+// BatchBytesMax leaves room below the 4 GB that the storage engine takes at once.
+const BatchBytesMax = 2 << 30
 
 // Store is the keyspace of one data folder. It belongs to one goroutine (the
 // broker's loop), except where a method says otherwise.
@@ -86,6 +94,7 @@ type Store struct {
 	soft          []*Object
 	droppedSpaces []uint32
 	droppedCursor uint64
+	batchBytesMax int64
 	hasGarbage    bool
 	garbageFloor  uint64
 	nextExpiry    int64
@@ -164,6 +173,8 @@ func openLocked(dir string, o Options, lock *pebble.Lock) (*Store, error) {
 		nextExpiry:   math.MaxInt64,
 		expiryFloor:  []byte{kindExpiry},
 		garbageFloor: math.MaxUint64,
+
+		batchBytesMax: cmp.Or(o.BatchBytes, BatchBytesMax),
 	}
 	options := pebbleOptions(s.log, o, engine)
 	options.EventListener.WALCreated = func(pebble.WALCreateInfo) { s.rotated.Store(true) }

@@ -383,6 +383,41 @@ func TestDecodePlaces(t *testing.T) {
 	}
 }
 
+// What a turn may write is bounded, for those who ask.
+func TestFits(t *testing.T) {
+	s := open(t, vfs.NewMem(), Options{BatchBytes: 10_000})
+	defer s.Close()
+	tx := s.Begin(at(1))
+	small, large := put(tx, "small", ""), put(tx, "large", "")
+	for i := range 10 {
+		tx.Put(small, fmt.Append(nil, i), make([]byte, 100))
+		tx.Put(large, fmt.Append(nil, i), make([]byte, 1000))
+	}
+	if tx.Written() < 10_000 || tx.Fits(0, 0) {
+		t.Errorf("%d bytes were written, and more fits", tx.Written())
+	}
+	commit(t, s)
+	tx = s.Begin(at(1))
+	if tx.Written() != 0 || !tx.Fits(1, 9_000) || tx.Fits(1, 10_000) || tx.Fits(1_000, 0) {
+		t.Error("what fits into an empty turn")
+	}
+	small, large = tx.Lookup([]byte("small")), tx.Lookup([]byte("large"))
+	if !tx.FitsCopy(small) || tx.FitsCopy(large) {
+		t.Errorf("a copy of 1,000 bytes fits: %v; one of 10,000: %v", tx.FitsCopy(small), tx.FitsCopy(large))
+	}
+	for n := range 10 {
+		if !tx.FitsCopy(small) {
+			if n < 6 {
+				t.Errorf("%d copies fit", n)
+			}
+			commit(t, s)
+			return
+		}
+		tx.Copy(small, tx, fmt.Append(nil, "copy", n))
+	}
+	t.Error("any number of copies fits")
+}
+
 // rangeTombstones counts those in the turn's batch.
 func rangeTombstones(t *testing.T, tx *Tx) (n int) {
 	t.Helper()

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/cairnmq/cairn/resp"
 )
 
 // Databases is how many numbered databases there are. It is part of the format
@@ -441,6 +443,40 @@ func (tx *Tx) Clear(o *Object, from, to []byte) {
 	lo, hi := recordBounds(o.id, from, to)
 	tx.dropRecords(tx.view(o.written), lo, hi)
 	o.written = true
+}
+
+// ErrTooMuch is the reply to a command that would write too much at once.
+const ErrTooMuch resp.Error = "ERR the command would write more at once than fits into memory"
+
+// recordBytes is about what a record takes in the batch beside its key and value.
+const recordBytes = 16
+
+// Written returns how many bytes the turn has written so far.
+func (tx *Tx) Written() int64 {
+	if tx.batch == nil {
+		return 0
+	}
+	return int64(tx.batch.Len())
+}
+
+// Fits reports whether the turn may write so many records of so many bytes more.
+// Who has only what a client has sent need not ask.
+func (tx *Tx) Fits(records, bytes int64) bool {
+	left := tx.store.batchBytesMax - tx.Written() - bytes
+	return left >= 0 && records <= left/recordBytes
+}
+
+// FitsCopy reports whether the turn may copy the object.
+func (tx *Tx) FitsCopy(o *Object) bool {
+	records, bytes, fits := int64(0), int64(0), true
+	for sub, value := range tx.Scan(o, nil, nil, false) {
+		records++
+		bytes += int64(recordKeyPrefixLen + len(sub) + len(value))
+		if fits = tx.Fits(records, bytes); !fits {
+			break
+		}
+	}
+	return fits
 }
 
 // DeleteRange is Clear for what are known to be many records: it writes a range
