@@ -2,6 +2,7 @@ package commands
 
 import (
 	"slices"
+	"strconv"
 
 	"github.com/cairnmq/cairn/lists"
 	"github.com/cairnmq/cairn/resp"
@@ -87,7 +88,12 @@ func (m moveMany) run(c *Ctx) error {
 	}
 	if !ok || (m.exactly && src.Len() < m.count) {
 		if m.wait != nil {
-			return c.Block(listWait(*m.wait, m.source))
+			w := listWait(*m.wait, m.source)
+			if m.exactly {
+				// Where one finds too little, others who want as much need not look.
+				w.Class = strconv.FormatInt(m.count, 10)
+			}
+			return c.Block(w)
 		}
 		c.Out.NullArray()
 		return nil
