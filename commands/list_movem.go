@@ -91,7 +91,7 @@ func (m moveMany) run(c *Ctx) error {
 			w := listWait(*m.wait, m.source)
 			if m.exactly {
 				// Where one finds too little, others who want as much need not look.
-				w.Class = strconv.FormatInt(m.count, 10)
+				w.Class = "exactly " + strconv.FormatInt(m.count, 10)
 			}
 			return c.Block(w)
 		}

@@ -733,7 +733,7 @@ func (r *readArgs) wait(c *Ctx, again time.Time) error {
 	if r.group != nil {
 		// The consumers of a group want the same: where one finds nothing, the
 		// others need not look.
-		w.AlsoGone, w.Class = true, string(r.group)
+		w.AlsoGone, w.Class = true, "group "+string(r.group)
 	}
 	if r.claim {
 		w.Again = again

@@ -129,7 +129,7 @@ func TestXReadGroupWaits(t *testing.T) {
 	s.want("XGROUP CREATE s g $ MKSTREAM", "+OK")
 	s.want("XREADGROUP GROUP g c BLOCK 0 STREAMS s >", "")
 	w := s.wait
-	if w == nil || w.Timeout != 0 || !w.AlsoGone || w.Class != "g" {
+	if w == nil || w.Timeout != 0 || !w.AlsoGone || w.Class != "group g" {
 		t.Fatalf("waits for %+v", w)
 	}
 	if reply := s.do("XINFO CONSUMERS s g"); !strings.Contains(reply, "$4 name $1 c") {
@@ -154,7 +154,7 @@ func TestXReadGroupWaits(t *testing.T) {
 		if at := s.wait.Again; (again == 0) != at.IsZero() || (again != 0 && at.UnixMilli() != again) {
 			t.Errorf("%s: runs again at %v, want %d", line, at, again)
 		}
-		if (s.wait.Class == "g") != !strings.Contains(line, "CLAIM") {
+		if (s.wait.Class == "group g") != !strings.Contains(line, "CLAIM") {
 			t.Errorf("%s: waits with the class %q", line, s.wait.Class)
 		}
 	}
