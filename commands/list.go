@@ -102,7 +102,7 @@ var listCommands = []Command{
 		Group: "list", Since: "1.0.0", Syntax: "key start stop",
 		Access:     []string{"RW delete"},
 		Summary:    "Removes all elements but those between two indexes.",
-		Complexity: "O(N) where N is the number of elements removed",
+		Complexity: "O(N) where N is the smaller of how many elements go and how many stay",
 		Run:        ltrim,
 	},
 	{

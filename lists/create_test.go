@@ -32,6 +32,28 @@ func TestCreate(t *testing.T) {
 	}
 }
 
+// A trim reads the smaller part, what goes or what stays. Which one shows when an
+// element is missing in the other.
+func TestTrimReadsTheSmallerPart(t *testing.T) {
+	const count, size = 5000, 10
+	for _, c := range []struct{ from, to, missing int64 }{
+		{0, 10, 2500}, {4990, 5000, 2500}, {1500, 1510, 10}, {1500, 1510, 3000}, {2600, 5000, 100},
+		{10, 5000, 2500}, {0, 4990, 2500}, {2000, 5000, 3000}, {0, 3000, 100},
+	} {
+		w := newWorld(t, 1, 1)
+		Create(w.tx, []byte("k"), slices.Values(slices.Repeat([][]byte{make([]byte, size)}, count)))
+		w.commit()
+		l, _ := w.list("k")
+		l.front.reset(l.head)
+		l.back.reset(l.tail())
+		l.tx.Delete(l.o, l.subKey(l.head+uint64(c.missing)))
+		l.Trim(c.from, c.to)
+		if want := (c.to - c.from) * size; l.Bytes() != want {
+			t.Errorf("a trim from %d to %d leaves %d bytes, want %d", c.from, c.to, l.Bytes(), want)
+		}
+	}
+}
+
 // A list tells where its elements are, so that nobody looks for them where they
 // were.
 func TestPlaces(t *testing.T) {

@@ -204,14 +204,34 @@ func (l List) Trim(from, to int64) {
 		l.tx.Drop(l.o)
 		return
 	}
-	l.trimEnd(Left, from)
-	l.trimEnd(Right, l.count-(to-from))
+	// The bytes that stay have to be known. What stays or what goes is read for
+	// that, whichever is less.
+	kept := to - from
+	if goes := l.count - kept; kept < goes && goes >= rangeDeleteMin {
+		size := l.size(from, to)
+		l.trimEnd(Left, from, false)
+		l.trimEnd(Right, l.count-kept, false)
+		l.bytes = size
+	} else {
+		l.trimEnd(Left, from, true)
+		l.trimEnd(Right, l.count-kept, true)
+	}
 	l.tx.Event(l.o, storage.TypeList, "ltrim")
 	l.tx.Changed(l.o, "")
 }
 
-// trimEnd removes n elements from an end of a list that has more.
-func (l List) trimEnd(end End, n int64) {
+// size returns the bytes of the elements with from <= index < to.
+func (l List) size(from, to int64) (size int64) {
+	l.Range(from, to, func(_ int64, e []byte) bool {
+		size += int64(len(e))
+		return true
+	})
+	return size
+}
+
+// trimEnd removes n elements from an end of a list that has more. Unless it
+// counts, the caller sees to the bytes.
+func (l List) trimEnd(end End, n int64, counts bool) {
 	if n < rangeDeleteMin {
 		for range n {
 			l.pop(end)
@@ -222,16 +242,13 @@ func (l List) trimEnd(end End, n int64) {
 	if end == Right {
 		from, to = l.count-n, l.count
 	}
-	var size int64
-	l.Range(from, to, func(_ int64, e []byte) bool {
-		size += int64(len(e))
-		return true
-	})
+	if counts {
+		l.bytes -= l.size(from, to)
+	}
 	var lo, hi [8]byte
 	binary.BigEndian.PutUint64(lo[:], l.head+uint64(from))
 	binary.BigEndian.PutUint64(hi[:], l.head+uint64(to))
 	l.tx.DeleteRange(l.o, lo[:], hi[:])
-	l.bytes -= size
 	l.count -= n
 	if end == Left {
 		l.head += uint64(n)
