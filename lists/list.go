@@ -215,8 +215,12 @@ func (l List) PopOne(end End) []byte {
 
 // MoveTo moves an element from an end of a list that is not empty to an end of
 // the list at another key, or of the same list, and returns it. If there is
-// another type at that key nothing happens and it returns storage.ErrWrongType.
+// another type at that key nothing happens and it returns storage.ErrWrongType,
+// and storage.ErrTooMuch if the turn has written too much already.
 func (l List) MoveTo(from End, key []byte, to End) ([]byte, error) {
+	if !l.tx.Fits(1, 0) {
+		return nil, storage.ErrTooMuch
+	}
 	dst, err := l.destination(key)
 	if err != nil {
 		return nil, err
@@ -229,6 +233,7 @@ func (l List) MoveTo(from End, key []byte, to End) ([]byte, error) {
 
 // MoveManyTo is MoveTo of up to count elements, which are pushed one after the
 // other in the order that arrange has given them. It returns them in this order.
+// Whether they fit the turn is for the caller to ask.
 func (l List) MoveManyTo(from End, count int64, key []byte, to End, arrange func([][]byte)) ([][]byte, error) {
 	dst, err := l.destination(key)
 	if err != nil {
