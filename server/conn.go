@@ -106,11 +106,12 @@ func (c *conn) receiveShared(shared []byte) (input []byte, n int, err error) {
 }
 
 // receiveOwn reads once into the connection's own buffer. That grows with what
-// has arrived, never with what was announced.
+// has arrived, never with what was announced, and always by a part of what it is:
+// what a command of many small arguments needs shows only argument by argument.
 func (c *conn) receiveOwn() (n int, err error) {
 	if len(c.input) == cap(c.input) {
-		least := len(c.input) + inputBytesMin
-		size := max(least, min(2*len(c.input), c.need))
+		have := len(c.input)
+		size := max(have+inputBytesMin, have+have/4, min(2*have, c.need))
 		c.input = append(make([]byte, 0, size), c.input...)
 	}
 	n, err = c.link.read(c.input[len(c.input):cap(c.input)])
