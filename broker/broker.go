@@ -55,6 +55,16 @@ type Broker struct {
 	jobs      []Job
 	touched   []*Session
 	resumed   []*Session
+
+	preparing []*longWrite   // since the turn has begun
+	parts     []part         // to be written, in order
+	prepared  []*longWrite   // to be applied
+	waiting   []*longWrite   // those whose parts are not all written: scratch
+	taken     []Taken        // parts that the turn has written
+	locks     map[string]int // keys that are held, and by how many long writes
+	held      []*Session     // those whose command waits for a key to be let go
+	postponed []storage.KeyRef
+	drained   bool
 	told      int // how many of the unit's changes those who track keys were told of
 	lastID    int64
 }
@@ -73,7 +83,7 @@ func New(o Options) *Broker {
 	if o.Logf == nil {
 		o.Logf = func(string, ...any) {}
 	}
-	b := &Broker{options: o, store: o.Store, waits: newWaits()}
+	b := &Broker{options: o, store: o.Store, waits: newWaits(), locks: make(map[string]int)}
 	b.server = &commands.Server{
 		Config:   o.Config,
 		Table:    commands.NewTable(),
@@ -89,6 +99,9 @@ func New(o Options) *Broker {
 
 		MemoryBytes: o.MemoryBytes,
 		Sorting:     new(commands.Budget),
+
+		LongReadItems:  commands.LongReadItems,
+		LongWriteItems: commands.LongWriteItems,
 	}
 	b.server.RunQueued = b.runQueued
 	b.server.PurgeMemory = func() {}
@@ -165,6 +178,15 @@ func (b *Broker) Resumed() []*Session { return b.resumed }
 
 // Jobs returns the long reads that the turn has put off.
 func (b *Broker) Jobs() []Job { return b.jobs }
+
+// Taken is a part of what a long write builds that a turn has written.
+type Taken struct {
+	Session *Session
+	Bytes   int
+}
+
+// Taken returns the parts that the turn has written.
+func (b *Broker) Taken() []Taken { return b.taken }
 
 // Blocked returns how many sessions wait for a key.
 func (b *Broker) Blocked() int { return len(b.waits.deadlines.all) }

@@ -4,8 +4,11 @@ import (
 	"bufio"
 	"bytes"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
+
+	"github.com/cairnmq/cairn/commands"
 )
 
 // args makes a command of words.
@@ -182,11 +185,67 @@ func TestLongReadsAnswerTheSame(t *testing.T) {
 	} {
 		words := strings.Fields(command)
 		outside := s.do("a", words...)
-		s.do("a", "MULTI")
-		s.do("a", words...)
-		inside := s.do("a", "EXEC")
-		if "["+outside+"]" != inside {
-			t.Errorf("%s: outside the loop %.200s\nin the loop %.200s", command, outside, inside)
+		srv := s.broker.Server()
+		for _, items := range []int64{commands.LongReadItems, math.MaxInt64} {
+			srv.LongReadItems = items
+			s.do("a", "MULTI")
+			s.do("a", "LLEN", "q")
+			s.do("a", words...)
+			s.do("a", "XLEN", "nosuch")
+			inside := s.do("a", "EXEC")
+			if "[:3000 "+outside+" :0]" != inside {
+				t.Errorf("%s: outside the loop %.200s\nin a transaction %.200s", command, outside, inside)
+			}
 		}
+		srv.LongReadItems = commands.LongReadItems
+	}
+}
+
+// A transaction that only reads leaves the loop as a whole; one that writes, or
+// watches keys, does not.
+func TestLongTransaction(t *testing.T) {
+	s := newStage(t)
+	push := args("RPUSH", "q")
+	for range 5000 {
+		push = append(push, []byte("x"))
+	}
+	s.turn(request{"a", push})
+	for _, tc := range []struct {
+		queue string
+		watch bool
+		jobs  int
+	}{
+		{"LRANGE q 0 -1 | LLEN q", false, 1}, {"LLEN q | LINDEX q 0", false, 0}, {"LLEN q | RANDOMKEY | KEYS * | LRANGE q 0 -1 | XREAD BLOCK 0 STREAMS s 0 | LPOS q nosuch", false, 1},
+		{"LRANGE q 0 -1 | RPUSH other x", false, 0}, {"LRANGE q 0 -1", true, 0}, {"LRANGE q 0 -1 | PING", false, 0},
+	} {
+		if tc.watch {
+			s.do("a", "WATCH", "q")
+		}
+		s.do("a", "MULTI")
+		queue := strings.Split(tc.queue, " | ")
+		for _, command := range queue {
+			s.do("a", strings.Fields(command)...)
+		}
+		jobs := 0
+		s.ended = func() { jobs += len(s.broker.Jobs()) }
+		got := s.do("a", "EXEC")
+		s.ended = nil
+		if jobs != tc.jobs || !strings.HasPrefix(got, "[") {
+			t.Errorf("%s: %d long reads, %.100s", tc.queue, jobs, got)
+		}
+		if n := strings.Count(got, `"x"`); strings.Contains(tc.queue, "LRANGE") && n != 5000 {
+			t.Errorf("%s: %d elements", tc.queue, n)
+		}
+	}
+	// What it has read is tracked, all of it.
+	s.do("b", "HELLO", "3")
+	s.do("b", "CLIENT", "TRACKING", "ON")
+	s.do("b", "MULTI")
+	s.do("b", "LRANGE", "q", "0", "-1")
+	s.do("b", "EXISTS", "later")
+	s.do("b", "EXEC")
+	s.do("a", "RPUSH", "later", "x")
+	if got := s.sent("b"); got != `>["invalidate" ["later"]]` {
+		t.Errorf("b is told %s", got)
 	}
 }

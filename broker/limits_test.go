@@ -319,3 +319,47 @@ func TestSortBudget(t *testing.T) {
 		t.Errorf("%.100s", got)
 	}
 }
+
+// However many entries a consumer asks for, what one call changes is bounded.
+func TestDeliveriesAreBoundedInNumber(t *testing.T) {
+	s := newStage(t)
+	const entries, most = 25_000, 10_000
+	var adds []request
+	for i := range entries {
+		adds = append(adds, request{"a", args("XADD", "s", fmt.Sprintf("%d-1", i+1), "f", "v")})
+	}
+	s.turn(adds...)
+	s.sent("a")
+	s.do("a", "XGROUP", "CREATE", "s", "g", "0")
+	count := func(words ...string) int {
+		s.turn(request{"a", args(words...)})
+		n := bytes.Count(s.client("a").session.Out.Bytes(), []byte("$1\r\nf\r\n"))
+		s.client("a").session.Out.Reset(0)
+		return n
+	}
+	for _, want := range []int{most, most, entries - 2*most, 0} {
+		if got := count("XREADGROUP", "GROUP", "g", "c", "COUNT", "1000000", "STREAMS", "s", ">"); got != want {
+			t.Errorf("XREADGROUP delivers %d entries, want %d", got, want)
+		}
+	}
+	for _, words := range [][]string{
+		{"XREADGROUP", "GROUP", "g", "c", "STREAMS", "s", "0"}, {"XREADGROUP", "GROUP", "g", "c", "CLAIM", "0", "STREAMS", "s", ">"},
+	} {
+		if got := count(words...); got != most {
+			t.Errorf("%q delivers %d entries", words, got)
+		}
+	}
+	claimed, next := 0, "0"
+	for calls := 0; next != "0-0" && calls < 10; calls++ {
+		reply := s.do("a", "XAUTOCLAIM", "s", "g", "d", "0", next, "COUNT", "1000000", "JUSTID")
+		next = strings.Trim(strings.Fields(reply)[0], `["`)
+		if n := strings.Count(reply, "-1"); n > most+1 {
+			t.Errorf("XAUTOCLAIM claims %d entries at once", n)
+		} else {
+			claimed += n - strings.Count(next, "-1")
+		}
+	}
+	if claimed != entries {
+		t.Errorf("XAUTOCLAIM claims %d entries in the end", claimed)
+	}
+}

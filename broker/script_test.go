@@ -90,6 +90,7 @@ type stage struct {
 	now     time.Time
 	clients map[string]*client
 	ended   func() // called after each turn, if not nil
+	long    int64  // items from which a command leaves the loop; 0: as ever
 }
 
 type client struct {
@@ -132,6 +133,9 @@ func (s *stage) open() {
 	s.store = store
 	s.setSync()
 	s.broker = New(Options{Store: store, Config: s.config, Rand: rand.New(rand.NewPCG(1, 1)), Started: s.now})
+	if s.long > 0 {
+		s.broker.Server().LongReadItems, s.broker.Server().LongWriteItems = s.long, s.long
+	}
 }
 
 // setSync does what the server does when appendfsync changes.
@@ -191,7 +195,7 @@ func (s *stage) tryTurns(requests ...request) error {
 			s.ended()
 		}
 		for _, job := range slices.Clone(s.broker.Jobs()) {
-			err := job.Run(func(p []byte) bool { job.Session.Out.Raw(p); return true })
+			err := job.Run(func(p []byte) bool { s.broker.Deliver(job, p); return true })
 			if err != nil {
 				return err
 			}

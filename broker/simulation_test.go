@@ -83,6 +83,9 @@ func simulate(t *testing.T, seed uint64, turns int) {
 		turns /= 8
 		s.ended = func() { s.states = append(s.states, s.state(s.now)) }
 	}
+	if rng.IntN(2) == 0 {
+		s.long = 1 + rng.Int64N(6)
+	}
 	s.stage.wrap = s.faults.wrap
 	s.restart(s.fs)
 	for range turns {

@@ -47,12 +47,15 @@ func (b *Broker) Begin(now time.Time) {
 	b.resumed = b.resumed[:0]
 	clear(b.jobs)
 	b.jobs = b.jobs[:0]
+	clear(b.taken)
+	b.taken = b.taken[:0]
 
 	b.now = now
 	b.tx = b.store.Begin(now)
 	b.server.Counters.Turns++
 	b.server.Sample(now)
 	b.want()
+	b.goOn()
 	if at, ok := b.store.NextSweep(now); ok && !at.After(now) {
 		began := b.options.Elapsed()
 		b.tx.Sweep(sweepKeys)
@@ -89,6 +92,11 @@ func (b *Broker) End() error {
 	}
 	clear(b.detaching)
 	b.detaching = b.detaching[:0]
+	for _, w := range b.preparing {
+		b.jobs = append(b.jobs, b.writeJob(w))
+	}
+	clear(b.preparing)
+	b.preparing = b.preparing[:0]
 	return nil
 }
 
@@ -120,7 +128,7 @@ func (b *Broker) Deadline() (at time.Time, ok bool) {
 	if len(b.paused) > 0 {
 		earlier(b.server.Pause.Until)
 	}
-	if b.server.TracksTooMuch() {
+	if b.server.TracksTooMuch() || len(b.parts) > 0 || len(b.prepared) > 0 {
 		earlier(b.now)
 	}
 	return at, ok
@@ -154,6 +162,11 @@ func (b *Broker) Do(s *Session, args [][]byte) bool {
 	if b.pauses(s, cmd) {
 		s.Paused = true
 		b.paused = append(b.paused, s)
+		return false
+	}
+	if b.isHeld(s, cmd, args) {
+		s.Paused = true
+		b.held = append(b.held, s)
 		return false
 	}
 	b.touch(s)
@@ -266,11 +279,19 @@ func (b *Broker) replied(s *Session) {
 
 // run executes one command of a session as it stands.
 func (b *Broker) run(s *Session, cmd *commands.Command, args [][]byte) {
-	c := &b.ctx
-	*c = commands.Ctx{
-		Cmd: cmd, Args: commands.NewArgs(cmd, args), Tx: b.tx.In(s.DB), Out: b.out(s),
-		Session: s, Server: b.server, Detachable: true, ReplyBytesMax: b.server.ReplyBytesMax(),
+	b.execute(s, cmd, args, b.out(s), commands.Ctx{Detachable: true})
+	if s.Blocked == nil { // else it is not over
+		b.replied(s)
 	}
+}
+
+// execute is run with the place for the reply and what else the handler is to see
+// given.
+func (b *Broker) execute(s *Session, cmd *commands.Command, args [][]byte, out *resp.Buffer, with commands.Ctx) {
+	c := &b.ctx
+	*c = with
+	c.Cmd, c.Args, c.Tx, c.Out = cmd, commands.NewArgs(cmd, args), b.tx.In(s.DB), out
+	c.Session, c.Server, c.ReplyBytesMax = s, b.server, b.server.ReplyBytesMax()
 	s.Running = true
 	mark := c.Out.Mark()
 	b.call(c)
@@ -285,15 +306,16 @@ func (b *Broker) run(s *Session, cmd *commands.Command, args [][]byte) {
 	if c.TakeDetach() {
 		c.Out.Truncate(mark)
 		s.Detached = true
-		b.detaching = append(b.detaching, detached{s, cmd, clone(args), s.DB, c.Out == &s.Out})
+		b.detaching = append(b.detaching, detached{s, cmd, clone(args), s.DB, c.Out == &s.Out, c.Queue})
+	}
+	if c.TakePrepare() {
+		c.Out.Truncate(mark)
+		b.prepare(detached{s, cmd, clone(args), s.DB, c.Out == &s.Out, nil})
 	}
 	s.Running = false
 	b.server.TellOwn()
 	if !s.Detached {
 		s.ReleasePushes()
-	}
-	if s.Blocked == nil { // else it is not over
-		b.replied(s)
 	}
 }
 
@@ -479,7 +501,12 @@ func (b *Broker) dirty(report storage.Report) {
 func (b *Broker) runQueued(c *commands.Ctx, queue []commands.Queued) error {
 	begin := c.Out.Mark()
 	c.Out.Array(len(queue))
-	for _, q := range queue {
+	reads := c.Queue != nil
+	for i, q := range queue {
+		if reads && c.Out.Since(begin) > commands.LoopReplyBytesMax {
+			b.passOver(c, queue[i:])
+			return c.Detach()
+		}
 		err := b.server.PermitQueued(c.Session, q, b.now)
 		room := c.ReplyBytesMax - int64(c.Out.Since(begin))
 		if err == nil && room <= 0 {
@@ -495,17 +522,35 @@ func (b *Broker) runQueued(c *commands.Ctx, queue []commands.Queued) error {
 		}
 		inner := commands.Ctx{
 			Cmd: q.Cmd, Args: commands.NewArgs(q.Cmd, q.Args), Tx: b.tx.In(c.Session.DB), Out: c.Out,
-			Session: c.Session, Server: b.server, InExec: true, ReplyBytesMax: room,
+			Session: c.Session, Server: b.server, InExec: true, ReplyBytesMax: room, Detachable: reads,
 		}
 		b.call(&inner)
+		if inner.TakeDetach() {
+			b.passOver(c, queue[i+1:])
+			return c.Detach()
+		}
 	}
 	c.Tx.NoTouch = false
 	return nil
 }
 
+// passOver does for commands of a transaction that are going to run outside the
+// loop what belongs into it.
+func (b *Broker) passOver(c *commands.Ctx, queue []commands.Queued) {
+	for _, q := range queue {
+		b.server.Counters.Commands++
+		q.Cmd.Stats.Calls++
+		inner := commands.Ctx{Cmd: q.Cmd, Args: commands.NewArgs(q.Cmd, q.Args), Session: c.Session, Tx: c.Tx}
+		b.server.ShowMonitors(&inner, q.Args)
+		b.server.Remember(&inner)
+	}
+	c.Tx.NoTouch = false
+}
+
 // Drain prepares the end: everybody who waits is released with an error, and
 // every connection is closed once it has its replies.
 func (b *Broker) Drain() {
+	b.drained = true
 	for _, s := range b.waits.all() {
 		b.waits.remove(s)
 		b.out(s).Error("UNBLOCKED the server is shutting down")

@@ -197,6 +197,10 @@ func (b *Broker) serveKey(ref storage.KeyRef) (ready []storage.KeyRef) {
 		if t == storage.TypeNone && q.alsoGone == 0 {
 			return ready
 		}
+		if b.writesHeld(s.Blocked.Cmd, s.Blocked.Args) {
+			b.postponed = append(b.postponed, ref) // its turn comes when the keys are let go
+			return ready
+		}
 		if (t == w.Type || w.AlsoGone) && !barren[w.Class] {
 			class := w.Class
 			if b.rerun(s) {
@@ -275,7 +279,7 @@ const pausedAgain = 50 * time.Millisecond
 // tryAgain runs a parked command again because it is time, unless another that
 // waits for the same has just found nothing.
 func (b *Broker) tryAgain(s *Session, barren map[string]time.Time) {
-	if b.pauses(s, s.Blocked.Cmd) {
+	if b.pauses(s, s.Blocked.Cmd) || b.writesHeld(s.Blocked.Cmd, s.Blocked.Args) {
 		b.waits.deadlines.again(s, b.now.Add(pausedAgain)) // the pause may be cut short
 		return
 	}

@@ -375,8 +375,19 @@ type Ctx struct {
 	// as a whole: the rest of a transaction's.
 	ReplyBytesMax int64
 
+	// Site is where the command builds what it is going to write, when it runs to
+	// be prepared: Tx is a snapshot then. What it puts in Prepared is there when it
+	// runs again.
+	Site     *storage.Tx
+	Prepared any
+
+	// Queue are the commands of a transaction that only reads, and so may leave the
+	// loop like any other read.
+	Queue []Queued
+
 	wait     *Wait
 	detached bool
+	prepares bool
 }
 
 // Config is the configuration in force.
@@ -404,9 +415,9 @@ func (c *Ctx) TakeWait() *Wait {
 // Waits reports whether the handler has asked to wait: the call goes on later.
 func (c *Ctx) Waits() bool { return c.wait != nil }
 
-// slowReadItems is the number of items from which a read leaves the loop, so
-// that other clients are not held up by it.
-const slowReadItems = 2000
+// LongReadItems is the number of items from which a read leaves the loop, so that
+// other clients are not held up by it (Server.LongReadItems).
+const LongReadItems = 2000
 
 // IsPure reports whether a call changes nothing, so that it may be given up in
 // the middle of its reply.
@@ -428,7 +439,7 @@ func (c *Ctx) FitsReply(n, bytes int64) bool {
 
 // Slow reports whether a read of n items should rather run outside the loop;
 // the handler then returns Detach().
-func (c *Ctx) Slow(n int64) bool { return c.Detachable && n > slowReadItems }
+func (c *Ctx) Slow(n int64) bool { return c.Detachable && n > c.Server.LongReadItems }
 
 // Detach asks for the command to be run again outside the loop, against a
 // snapshot of the state at the end of the turn. The client's next commands
@@ -436,6 +447,38 @@ func (c *Ctx) Slow(n int64) bool { return c.Detachable && n > slowReadItems }
 func (c *Ctx) Detach() error {
 	c.detached = true
 	return nil
+}
+
+// LongWriteItems is the number of items from which a change is prepared outside
+// the loop (Server.LongWriteItems), longWriteBytes their size.
+const (
+	LongWriteItems = 10_000
+	longWriteBytes = 4 << 20
+)
+
+// SlowWrite reports whether a change of n items should rather be prepared outside
+// the loop; the handler then returns Prepare().
+func (c *Ctx) SlowWrite(n, bytes int64) bool { return c.Detachable && c.isLong(n, bytes) }
+
+func (c *Ctx) isLong(n, bytes int64) bool {
+	return n > c.Server.LongWriteItems || bytes > longWriteBytes
+}
+
+// Prepare asks for the command to run again outside the loop, against a snapshot
+// of the state at the end of the turn, to find out or to build what it needs: it
+// leaves that in Prepared, or returns an error, which is the reply. Then it runs
+// once more, in the loop. Nobody else writes to its keys meanwhile; they may have
+// run out.
+func (c *Ctx) Prepare() error {
+	c.prepares = true
+	return nil
+}
+
+// TakePrepare reports whether the handler has asked to be prepared.
+func (c *Ctx) TakePrepare() bool {
+	p := c.prepares
+	c.prepares = false
+	return p
 }
 
 // TakeDetach reports whether the handler has asked to be detached.

@@ -148,6 +148,9 @@ const (
 	errDumpTooLarge resp.Error = "ERR DUMP payload holds too much to be restored at once"
 )
 
+// restoredItemBytes is about what an item takes in a payload.
+const restoredItemBytes = 16
+
 func restore(c *Ctx) error {
 	a := &c.Args
 	key, when, payload := a.Next(), a.Next(), a.Next()
@@ -183,11 +186,21 @@ func restore(c *Ctx) error {
 	if err != nil {
 		return err
 	}
-	v, err := parseDump(payload)
-	if err != nil {
-		return err
+	built, prepared := c.Prepared.(*storage.Built)
+	if c.SlowWrite(int64(len(payload)/restoredItemBytes), 0) {
+		return c.Prepare()
 	}
-	if !c.Tx.Fits(0, v.Cost) {
+	var v *rdb.Value
+	if !prepared {
+		if v, err = parseDump(payload); err != nil {
+			return err
+		}
+	}
+	if c.Site != nil {
+		c.Prepared = c.Site.Complete(restoreValue(c.Site, key, v))
+		return nil
+	}
+	if !prepared && !c.Tx.Fits(0, v.Cost) {
 		return storage.ErrTooMuch
 	}
 	if old != nil {
@@ -200,7 +213,12 @@ func restore(c *Ctx) error {
 		c.Out.OK()
 		return nil
 	}
-	o := restoreValue(c.Tx, key, v)
+	var o *storage.Object
+	if prepared {
+		o = c.Tx.Adopt(key, built)
+	} else {
+		o = restoreValue(c.Tx, key, v)
+	}
 	if expireAt != 0 {
 		c.Tx.SetExpiry(o, expireAt)
 	}

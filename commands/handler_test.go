@@ -47,7 +47,7 @@ func newBench(t *testing.T) *bench {
 		Config: config.New(), Table: NewTable(), Hub: pubsub.NewHub(), Store: store,
 		Rand:     rand.New(rand.NewPCG(1, 2)),
 		Sessions: make(map[int64]*Session), Watchers: make(map[DBKey][]*Session),
-		Started: b.now, Entropy: zeros{},
+		Started: b.now, Entropy: zeros{}, LongReadItems: LongReadItems, LongWriteItems: LongWriteItems,
 	}
 	b.server.InitUsers()
 	b.server.RunQueued = func(c *Ctx, queue []Queued) error {

@@ -7,8 +7,10 @@ import (
 	"strings"
 
 	"github.com/cairnmq/cairn/glob"
+	"github.com/cairnmq/cairn/lists"
 	"github.com/cairnmq/cairn/resp"
 	"github.com/cairnmq/cairn/storage"
+	"github.com/cairnmq/cairn/streams"
 )
 
 var keyCommands = []Command{
@@ -365,16 +367,47 @@ func copyKey(c *Ctx) error {
 		c.Out.Int(0)
 		return nil
 	}
-	if !c.Tx.FitsCopy(o) {
+	built, prepared := c.Prepared.(*storage.Built)
+	if n, bytes := sizeOf(c.Tx, o); c.SlowWrite(n, bytes) {
+		return c.Prepare()
+	} else if c.Site == nil && !prepared && !c.Tx.FitsCopy(o) {
 		return storage.ErrTooMuch
+	}
+	if c.Site != nil {
+		c.Prepared = c.Site.CopyFrom(c.Tx, o)
+		return nil
 	}
 	if old != nil {
 		target.Drop(old)
 	}
-	dst := c.Tx.Copy(o, target, to)
+	var dst *storage.Object
+	if prepared {
+		dst = target.Adopt(to, built)
+	} else {
+		dst = c.Tx.Copy(o, target, to)
+	}
 	c.Tx.Event(dst, storage.TypeNone, "copy_to")
 	c.Out.Int(1)
 	return nil
+}
+
+// sizeOf returns about how many records a key has, and their size.
+func sizeOf(tx *storage.Tx, o *storage.Object) (n, bytes int64) {
+	switch o.Type() {
+	case storage.TypeList:
+		l := lists.Of(tx, o)
+		return l.Len(), l.Bytes()
+	case storage.TypeStream:
+		s, err := streams.Of(tx, o)
+		if err != nil {
+			return 0, 0
+		}
+		n, bytes = int64(s.Len()), int64(s.Bytes())
+		for _, g := range s.Groups() {
+			n += int64(g.PendingCount()/pendingPerItem + g.ConsumerCount())
+		}
+	}
+	return n, bytes
 }
 
 // database reads a database number and returns the turn's view of it.

@@ -249,10 +249,54 @@ func pop(c *Ctx, end lists.End) error {
 		c.Out.NullArray()
 		return nil
 	}
-	if err := mayPop(c, l, end, count); err != nil {
+	return popCount(c, l, end, count, func(*resp.Buffer) {})
+}
+
+// popped are very many elements that are to be taken out, with the reply that has
+// them.
+type popped struct {
+	n, bytes int64
+	reply    resp.Buffer
+}
+
+// popCount takes up to count elements out and answers them behind what head writes.
+func popCount(c *Ctx, l lists.List, end lists.End, count int64, head func(*resp.Buffer)) error {
+	if p, ok := c.Prepared.(*popped); ok {
+		l.Cut(end, p.n, p.bytes)
+		c.Out.Move(&p.reply)
+		return nil
+	}
+	n := min(count, l.Len())
+	if c.slowMove(l, n) {
+		return c.Prepare()
+	}
+	if err := mayPop(c, l, end, n); err != nil {
 		return err
 	}
-	writeBulks(c.Out, l.Pop(end, count))
+	if c.Site == nil && !c.isLongIn(l, n) {
+		head(c.Out)
+		writeBulks(c.Out, l.Pop(end, n))
+		return nil
+	}
+	p := &popped{n: n, reply: resp.Buffer{Proto: c.Out.Proto}}
+	head(&p.reply)
+	p.reply.Array(int(n))
+	write := func(_ int64, e []byte) bool {
+		p.reply.Bulk(e)
+		p.bytes += int64(len(e))
+		return true
+	}
+	if end == lists.Left {
+		l.Range(0, n, write)
+	} else {
+		l.RangeReverse(l.Len()-n, l.Len(), write)
+	}
+	if c.Site != nil {
+		c.Prepared = p
+		return nil
+	}
+	l.Cut(end, p.n, p.bytes)
+	c.Out.Move(&p.reply)
 	return nil
 }
 
@@ -409,12 +453,60 @@ func lrem(c *Ctx) error {
 	if fromTail {
 		count = -max(count, -math.MaxInt64)
 	}
-	n, err := l.Remove(element, count, fromTail)
-	if err != nil {
-		return err
+	if p, ok := c.Prepared.(*removed); ok {
+		switch {
+		case p.built != nil:
+			l.Replace(p.built, "lrem")
+		case p.matches.N > 0:
+			if err := l.RemoveMatches(element, p.matches); err != nil {
+				return err
+			}
+		}
+		c.Out.Int(p.matches.N)
+		return nil
 	}
-	c.Out.Int(n)
+	matches, ok := l.Find(element, count, fromTail, c.stepsIn(l))
+	if !ok || c.slowMove(l, l.Shift(matches)) {
+		return c.Prepare()
+	}
+	if c.Site != nil {
+		c.Prepared = prepareRemoval(c, l, element, matches)
+		return nil
+	}
+	if matches.N > 0 {
+		if err := l.RemoveMatches(element, matches); err != nil {
+			return err
+		}
+	}
+	c.Out.Int(matches.N)
 	return nil
+}
+
+// stepsIn returns how many elements of a list may be looked at in the loop.
+func (c *Ctx) stepsIn(l lists.List) int64 {
+	if !c.Detachable {
+		return math.MaxInt64
+	}
+	return min(c.Server.LongWriteItems, longWriteBytes/(1+l.Bytes()/l.Len()))
+}
+
+// slowMove reports whether moving n elements of a list is a slow write.
+func (c *Ctx) slowMove(l lists.List, n int64) bool { return c.Detachable && c.isLongIn(l, n) }
+
+func (c *Ctx) isLongIn(l lists.List, n int64) bool { return c.isLong(n, n*(l.Bytes()/l.Len())) }
+
+// removed is what LREM removes, or the list without it.
+type removed struct {
+	matches lists.Matches
+	built   *storage.Built
+}
+
+// prepareRemoval builds what is left, unless hardly anything has to move.
+func prepareRemoval(c *Ctx, l lists.List, element []byte, m lists.Matches) *removed {
+	if m.N == 0 || m.N == l.Len() || !c.isLongIn(l, l.Shift(m)) {
+		return &removed{matches: m}
+	}
+	return &removed{m, lists.Build(c.Site, l.Without(element, m))}
 }
 
 func ltrim(c *Ctx) error {
@@ -427,11 +519,26 @@ func ltrim(c *Ctx) error {
 		return err
 	}
 	if ok {
-		l.Trim(clampRange(start, stop, l.Len()))
+		from, to := clampRange(start, stop, l.Len())
+		kept, prepared := c.Prepared.(bytesKept)
+		switch {
+		case prepared && from < to:
+			l.TrimTo(from, to, int64(kept))
+		case c.slowMove(l, min(to-from, l.Len()-(to-from))):
+			return c.Prepare()
+		case c.Site != nil:
+			c.Prepared = bytesKept(l.Kept(from, to))
+			return nil
+		default:
+			l.Trim(from, to)
+		}
 	}
 	c.Out.OK()
 	return nil
 }
+
+// bytesKept is the size of what LTRIM keeps.
+type bytesKept int64
 
 func linsert(c *Ctx) error {
 	key := c.Args.Next()
@@ -452,22 +559,43 @@ func linsert(c *Ctx) error {
 		c.Out.Int(0)
 		return nil
 	}
-	at := int64(-1)
-	l.Range(0, l.Len(), func(i int64, e []byte) bool {
-		if string(e) == string(pivot) {
-			at = i
+	p, prepared := c.Prepared.(*inserted)
+	if !prepared {
+		m, ok := l.Find(pivot, 1, false, c.stepsIn(l))
+		p = &inserted{found: m.N > 0, at: m.First + behind}
+		shift := min(p.at, l.Len()-p.at)
+		switch {
+		case !ok || (p.found && c.slowMove(l, shift)):
+			return c.Prepare()
+		case c.Site != nil:
+			if p.found && c.isLongIn(l, shift) {
+				p.built = lists.Build(c.Site, l.With(p.at, element))
+			}
+			c.Prepared = p
+			return nil
 		}
-		return at < 0
-	})
-	if at < 0 {
+	}
+	switch {
+	case !p.found:
 		c.Out.Int(-1)
 		return nil
-	}
-	if err := l.Insert(at+behind, element); err != nil {
-		return err
+	case p.built != nil:
+		l.Replace(p.built, "linsert")
+		l = lists.Of(c.Tx, l.Object())
+	default:
+		if err := l.Insert(p.at, element); err != nil {
+			return err
+		}
 	}
 	c.Out.Int(l.Len())
 	return nil
+}
+
+// inserted is where LINSERT puts its element, or the list with it.
+type inserted struct {
+	found bool
+	at    int64
+	built *storage.Built
 }
 
 const (
@@ -680,13 +808,10 @@ func popFirst(c *Ctx, timeout []byte) error {
 			return err
 		}
 		if ok {
-			if err := mayPop(c, l, from, count); err != nil {
-				return err
-			}
-			c.Out.Array(2)
-			c.Out.Bulk(key)
-			writeBulks(c.Out, l.Pop(from, count))
-			return nil
+			return popCount(c, l, from, count, func(out *resp.Buffer) {
+				out.Array(2)
+				out.Bulk(key)
+			})
 		}
 	}
 	if timeout == nil {

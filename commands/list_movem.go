@@ -98,6 +98,9 @@ func (m moveMany) run(c *Ctx) error {
 		c.Out.NullArray()
 		return nil
 	}
+	if _, _, err := lists.Open(c.Tx, m.destination); err != nil {
+		return err
+	}
 	if err := mayPop(c, src, m.from, m.count); err != nil {
 		return err
 	}
@@ -108,23 +111,35 @@ func (m moveMany) run(c *Ctx) error {
 	if !src.Fits(from, to) {
 		return storage.ErrTooMuch
 	}
-	moved, err := src.MoveManyTo(m.from, m.count, m.destination, m.to, m.arrange)
+	expireAt := src.Object().ExpireAt()
+	moved := m.block(src.Pop(m.from, m.count))
+	dst, err := lists.OpenOrCreate(c.Tx, m.destination)
 	if err != nil {
 		return err
 	}
-	if m.to == lists.Left {
-		slices.Reverse(moved) // what was pushed last stands first
-	}
 	writeBulks(c.Out, moved)
+	if m.to == lists.Left {
+		slices.Reverse(moved) // pushed one after the other
+	}
+	dst.Push(m.to, moved...)
+	if string(m.source) == string(m.destination) && expireAt != dst.Object().ExpireAt() {
+		c.Tx.SetExpiry(dst.Object(), expireAt) // the list was empty for a moment
+	}
 	return nil
 }
 
-// arrange puts popped elements into the order in which they are to be pushed.
+// block puts popped elements into the order in which they are to stand in the
+// destination, from left to right.
 //
-// One by one, they are pushed as they were popped. As a block they keep the
-// order that they had in the source, whichever ends they come from and go to.
-func (m moveMany) arrange(popped [][]byte) {
-	if !m.oneByOne && m.from == m.to {
+// As a block they keep the order they had in the source. One by one, each new
+// one is put at the very end: what was popped last stands outermost.
+func (m moveMany) block(popped [][]byte) [][]byte {
+	if m.oneByOne {
+		if m.to == lists.Left {
+			slices.Reverse(popped)
+		}
+	} else if m.from == lists.Right {
 		slices.Reverse(popped)
 	}
+	return popped
 }

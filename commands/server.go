@@ -49,6 +49,12 @@ type Server struct {
 	// the loop.
 	Sorting *Budget
 
+	// LongReadItems is the number of items from which a read leaves the loop.
+	LongReadItems int64
+	// LongWriteItems is the number of items from which a change is prepared
+	// outside the loop.
+	LongWriteItems int64
+
 	// RunQueued executes the commands of a transaction; it is the broker's.
 	RunQueued func(c *Ctx, queue []Queued) error
 

@@ -147,6 +147,13 @@ func sort(c *Ctx, mayStore bool) error {
 	if err != nil {
 		return err
 	}
+	if p, ok := c.Prepared.(*sortedStore); ok {
+		if c.Tx.Lookup(s.key) == nil { // it has run out since
+			p = &sortedStore{}
+		}
+		p.store(c, s.store)
+		return nil
+	}
 	l, ok, err := lists.Open(c.Tx, s.key)
 	if err != nil {
 		return err
@@ -156,17 +163,23 @@ func sort(c *Ctx, mayStore bool) error {
 		n = l.Len()
 	}
 	from, to := s.limits(n)
-	need := int64(0) // memory
-	if ok && !s.unsorted {
-		need = l.Bytes() + n*sortItemBytes
+	need, bytes := int64(0), int64(0) // memory for sorting, of the list
+	if ok {
+		bytes = l.Bytes()
+	}
+	if !s.unsorted {
+		need = bytes + n*sortItemBytes
 	}
 	if need > c.ReplyBytesMax {
 		return errSortLarge
 	}
-	if s.store == nil && c.Detachable && ok && (c.Slow(s.items(to-from)) || (!s.unsorted && c.Slow(n)) || l.Bytes() > LoopReplyBytesMax) {
+	if s.store == nil && c.Detachable && ok && (c.Slow(s.items(to-from)) || (!s.unsorted && c.Slow(n)) || bytes > LoopReplyBytesMax) {
 		return c.Detach()
 	}
-	if s.store == nil && !c.Detached && ok && !c.FitsReply(s.items(to-from), l.Bytes()*int64(max(1, len(s.get)))) {
+	if s.store != nil && c.SlowWrite(max(n, s.items(to-from)), bytes) {
+		return c.Prepare()
+	}
+	if s.store == nil && !c.Detached && ok && !c.FitsReply(s.items(to-from), bytes*int64(max(1, len(s.get)))) {
 		return ErrReplyTooLong
 	}
 	// A client that is slow to take what was sorted holds it all the while.
@@ -302,6 +315,17 @@ func mantissa(text []byte) []byte {
 // storeIn makes the destination a list of the elements, or removes it when
 // there are none.
 func (s *sorting) storeIn(c *Ctx, elements iter.Seq[[]byte]) error {
+	if c.Site != nil {
+		p := &sortedStore{}
+		for range s.gotten(elements) {
+			p.n++
+		}
+		if p.n > 0 {
+			p.built = lists.Build(c.Site, s.gotten(elements))
+		}
+		c.Prepared = p
+		return nil
+	}
 	// The list may be its own destination, so it is read to the end first.
 	var kept [][]byte
 	size := int64(0)
@@ -317,12 +341,34 @@ func (s *sorting) storeIn(c *Ctx, elements iter.Seq[[]byte]) error {
 	if len(kept) > 0 {
 		l := lists.Create(c.Tx, s.store, slices.Values(kept))
 		c.Tx.Event(l.Object(), storage.TypeList, "sortstore")
-	} else if old := c.Tx.Lookup(s.store); old != nil {
-		c.Tx.Drop(old)
-		c.Tx.Event(old, storage.TypeNone, "del")
+	} else {
+		dropSorted(c, s.store)
 	}
 	c.Out.Int(int64(len(kept)))
 	return nil
+}
+
+// sortedStore is what SORT stores, when it has been built.
+type sortedStore struct {
+	n     int64
+	built *storage.Built // nil: nothing
+}
+
+func (p *sortedStore) store(c *Ctx, key []byte) {
+	if p.built != nil {
+		c.Tx.Event(c.Tx.Adopt(key, p.built), storage.TypeList, "sortstore")
+	} else {
+		dropSorted(c, key)
+	}
+	c.Out.Int(p.n)
+}
+
+// dropSorted removes the destination of a SORT that stores nothing.
+func dropSorted(c *Ctx, key []byte) {
+	if old := c.Tx.Lookup(key); old != nil {
+		c.Tx.Drop(old)
+		c.Tx.Event(old, storage.TypeNone, "del")
+	}
 }
 
 // gotten returns what GET makes of elements to be stored: nil is empty then.

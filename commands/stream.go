@@ -469,11 +469,31 @@ func xtrim(c *Ctx) error {
 	if err != nil {
 		return err
 	}
-	n := uint64(0)
-	if s != nil {
-		n = s.Trim(t.trim)
+	if s == nil {
+		c.Out.Int(0)
+		return nil
 	}
-	c.Out.Int(int64(n))
+	if !s.IsPlain(t.trim) {
+		c.Out.Int(int64(s.Trim(t.trim)))
+		return nil
+	}
+	cut, prepared := c.Prepared.(*streams.Cut)
+	if !prepared {
+		steps := math.MaxInt
+		if c.Detachable {
+			steps = int(c.Server.LongWriteItems)
+		}
+		found, ok := s.PlanTrim(t.trim, steps)
+		if !ok {
+			return c.Prepare()
+		}
+		cut = &found
+	}
+	if c.Site != nil {
+		c.Prepared = cut
+		return nil
+	}
+	c.Out.Int(int64(s.TrimTo(*cut)))
 	return nil
 }
 
@@ -587,7 +607,7 @@ func writeRange(c *Ctx, s *streams.Stream, start, stop streams.ID, count uint64,
 // they are better read outside the loop.
 func tooSlow(c *Ctx, s *streams.Stream, start, stop streams.ID, count uint64) bool {
 	most := min(count, s.Len())
-	return c.Slow(int64(most)) && c.Slow(int64(s.Count(start, stop, min(most, slowReadItems+1))))
+	return c.Slow(int64(most)) && c.Slow(int64(s.Count(start, stop, min(most, uint64(c.Server.LongReadItems)+1))))
 }
 
 // keysOfStreams finds the keys of XREAD and XREADGROUP as Redis does: the first

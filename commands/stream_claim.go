@@ -285,7 +285,7 @@ func xautoclaim(c *Ctx) error {
 	if err != nil {
 		return err
 	}
-	next, claimed, deleted := g.AutoClaim(consumer, start, count, o)
+	next, claimed, deleted := g.AutoClaim(consumer, start, min(count, groupReplyEntriesMax), o)
 	c.Out.Array(3)
 	writeID(c.Out, next)
 	writeClaimed(c.Out, claimed, o.JustID)

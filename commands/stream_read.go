@@ -24,9 +24,13 @@ type readReply struct {
 	roomMax int
 }
 
-// groupReplyBytesMax is where a delivery to a consumer ends even if it has asked
-// for more: the rest comes with the next call.
-const groupReplyBytesMax = 64 << 20
+// groupReplyBytesMax and groupReplyEntriesMax are where a delivery to a consumer
+// ends even if it has asked for more, as it changes the group, in the loop: the
+// rest comes with the next call.
+const (
+	groupReplyBytesMax   = 64 << 20
+	groupReplyEntriesMax = 10_000
+)
 
 func (c *Ctx) groupReplyBytesMax() int {
 	if c.ReplyBytesMax == 0 {
@@ -53,7 +57,7 @@ func (r *readArgs) reply(out *resp.Buffer) *readReply {
 func (p *readReply) room() bool {
 	return (p.maxCount == 0 || p.entries < p.maxCount) &&
 		(p.maxSize == 0 || p.entries == 0 || p.out.Since(p.begin) < p.maxSize) &&
-		(p.roomMax == 0 || p.entries == 0 || p.out.Since(p.begin) < p.roomMax)
+		(p.roomMax == 0 || p.entries == 0 || (p.entries < groupReplyEntriesMax && p.out.Since(p.begin) < p.roomMax))
 }
 
 // stream writes what one stream has, unless there is nothing and empty is not to
@@ -134,7 +138,7 @@ func (r *readArgs) isSlow(c *Ctx, sources []source) bool {
 	}
 	items = 0
 	for _, from := range sources {
-		items += int64(from.s.Count(from.start(), streams.MaxID, min(uint64(r.countOr(math.MaxInt)), slowReadItems+1)))
+		items += int64(from.s.Count(from.start(), streams.MaxID, min(uint64(r.countOr(math.MaxInt)), uint64(c.Server.LongReadItems)+1)))
 	}
 	return c.Slow(min(items, most))
 }

@@ -75,7 +75,7 @@ func (s *streamCalls) call(argv [][]byte, c Ctx) string {
 		c.Tx = s.tx
 	}
 	c.Session = &Session{}
-	c.Server = &Server{Table: s.table, Config: &config.Config{StreamNodeMaxEntries: 100}}
+	c.Server = &Server{Table: s.table, Config: &config.Config{StreamNodeMaxEntries: 100}, LongReadItems: LongReadItems, LongWriteItems: LongWriteItems}
 	edits := c.Tx.Edits()
 	if err := cmd.Run(&c); err != nil {
 		if c.Tx.Edits() != edits {
@@ -177,7 +177,7 @@ func TestXReadGroupWaits(t *testing.T) {
 func TestStreamReadsLeaveTheLoop(t *testing.T) {
 	s := newStreamCalls(t)
 	s.want("XGROUP CREATE s g 0 MKSTREAM", "+OK")
-	const entries = 3 * slowReadItems
+	const entries = 3 * LongReadItems
 	for i := 1; i <= entries; i++ {
 		s.do("XADD s " + strconv.Itoa(i) + " f v")
 	}
@@ -223,7 +223,7 @@ func TestStreamReadsLeaveTheLoop(t *testing.T) {
 		cmd, _ := s.table.Resolve(argv)
 		c := Ctx{
 			Cmd: cmd, Args: NewArgs(cmd, argv), Out: &resp.Buffer{}, Tx: s.tx, Detachable: true,
-			Server: &Server{Table: s.table, Config: &config.Config{StreamNodeMaxEntries: 100}},
+			Server: &Server{Table: s.table, Config: &config.Config{StreamNodeMaxEntries: 100}, LongReadItems: LongReadItems, LongWriteItems: LongWriteItems},
 		}
 		if err := cmd.Run(&c); err != nil || c.TakeDetach() != leaves {
 			t.Errorf("%s: leaves the loop: %v, want %v; error %v", line, !leaves, leaves, err)

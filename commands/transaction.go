@@ -66,6 +66,7 @@ func exec(c *Ctx) error {
 		return errExecNoMulti
 	}
 	multi, dirty := s.Multi, s.Dirty || c.watchedHasExpired()
+	reads := c.Detachable && len(s.Watching) == 0 && s.User.Unrestricted() && !slices.ContainsFunc(multi.Queue, func(q Queued) bool { return !q.Cmd.Has(ReadOnly) })
 	s.Multi = nil
 	c.Server.Unwatch(s)
 	if multi.Aborted {
@@ -74,6 +75,9 @@ func exec(c *Ctx) error {
 	if dirty {
 		c.Out.NullArray()
 		return nil
+	}
+	if reads {
+		c.Queue = multi.Queue
 	}
 	return c.Server.RunQueued(c, multi.Queue)
 }

@@ -109,15 +109,21 @@ func (l List) Remove(e []byte, limit int64, fromTail bool) (int64, error) {
 	} else {
 		l.Range(0, l.count, look)
 	}
+	return int64(len(found)), l.removeFound(found, e)
+}
+
+// removeFound removes the elements at the given indexes, which equal e, or
+// returns storage.ErrTooMuch.
+func (l List) removeFound(found []int64, e []byte) error {
 	if len(found) == 0 {
-		return 0, nil
+		return nil
 	}
 	if err := l.removeAt(found, int64(len(e))); err != nil {
-		return 0, err
+		return err
 	}
 	l.tx.Changed(l.o, "lrem")
 	l.dropIfEmpty()
-	return int64(len(found)), nil
+	return nil
 }
 
 // removeAt removes the elements at the given indexes, in ascending order, each
@@ -198,26 +204,44 @@ func (l List) dropEnd(end End) {
 // Trim keeps only the elements with from <= index < to; if there are none the
 // list is gone.
 func (l List) Trim(from, to int64) {
-	if from >= to {
-		l.tx.Event(l.o, storage.TypeList, "ltrim")
-		l.tx.Event(l.o, storage.TypeNone, "del")
-		l.tx.Drop(l.o)
+	if from < to && l.count-(to-from) >= rangeDeleteMin {
+		l.TrimTo(from, to, l.Kept(from, to))
 		return
 	}
-	// The bytes that stay have to be known. What stays or what goes is read for
-	// that, whichever is less.
-	kept := to - from
-	if goes := l.count - kept; kept < goes && goes >= rangeDeleteMin {
-		size := l.size(from, to)
-		l.trimEnd(Left, from, false)
-		l.trimEnd(Right, l.count-kept, false)
-		l.bytes = size
-	} else {
-		l.trimEnd(Left, from, true)
-		l.trimEnd(Right, l.count-kept, true)
+	if from < to {
+		l.trimEnd(Left, from)
+		l.trimEnd(Right, l.count-(to-from))
 	}
+	l.trimmed(from < to)
+}
+
+// Kept returns the bytes of the elements with from <= index < to, the only ones
+// that a trim keeps. What stays or what goes is read for that, whichever is less.
+func (l List) Kept(from, to int64) int64 {
+	if to-from < l.count-(to-from) {
+		return l.size(from, to)
+	}
+	return l.bytes - l.size(0, from) - l.size(to, l.count)
+}
+
+// TrimTo is Trim where something stays, and has so many bytes.
+func (l List) TrimTo(from, to, bytes int64) {
+	kept := to - from
+	l.trimEnd(Left, from)
+	l.trimEnd(Right, l.count-kept)
+	l.bytes = bytes
+	l.trimmed(true)
+}
+
+// trimmed ends a trim.
+func (l List) trimmed(something bool) {
 	l.tx.Event(l.o, storage.TypeList, "ltrim")
-	l.tx.Changed(l.o, "")
+	if something {
+		l.tx.Changed(l.o, "")
+		return
+	}
+	l.tx.Event(l.o, storage.TypeNone, "del")
+	l.tx.Drop(l.o)
 }
 
 // size returns the bytes of the elements with from <= index < to.
@@ -229,9 +253,9 @@ func (l List) size(from, to int64) (size int64) {
 	return size
 }
 
-// trimEnd removes n elements from an end of a list that has more. Unless it
-// counts, the caller sees to the bytes.
-func (l List) trimEnd(end End, n int64, counts bool) {
+// trimEnd removes n elements from an end of a list that has more. The caller sees
+// to the bytes if they are not fewer than rangeDeleteMin.
+func (l List) trimEnd(end End, n int64) {
 	if n < rangeDeleteMin {
 		for range n {
 			l.pop(end)
@@ -241,9 +265,6 @@ func (l List) trimEnd(end End, n int64, counts bool) {
 	from, to := int64(0), n
 	if end == Right {
 		from, to = l.count-n, l.count
-	}
-	if counts {
-		l.bytes -= l.size(from, to)
 	}
 	var lo, hi [8]byte
 	binary.BigEndian.PutUint64(lo[:], l.head+uint64(from))

@@ -190,18 +190,13 @@ func (l List) shrinkBack() {
 // Pop takes up to count elements from an end and removes the key with the last
 // one. The elements belong to the caller.
 func (l List) Pop(end End, count int64) [][]byte {
-	taken := l.take(end, count)
-	if len(taken) > 0 {
-		l.popped(end)
-	}
-	return taken
-}
-
-func (l List) take(end End, count int64) [][]byte {
 	count = min(count, l.count)
 	taken := make([][]byte, 0, min(count, int64(readAheadMax)))
 	for range count {
 		taken = append(taken, l.pop(end))
+	}
+	if count > 0 {
+		l.popped(end)
 	}
 	return taken
 }
@@ -221,46 +216,26 @@ func (l List) MoveTo(from End, key []byte, to End) ([]byte, error) {
 	if !l.tx.Fits(1, 0) {
 		return nil, storage.ErrTooMuch
 	}
-	dst, err := l.destination(key)
-	if err != nil {
+	if string(key) == l.o.Key {
+		// Not by way of an empty list: the key must keep its expiry.
+		e := l.pop(from)
+		l.push(to, e)
+		l.pushed(to)
+		l.popped(from)
+		return e, nil
+	}
+	if _, _, err := Open(l.tx, key); err != nil {
 		return nil, err
 	}
 	e := l.pop(from)
-	dst.push(to, e)
-	l.moved(from, dst, to)
-	return e, nil
-}
-
-// MoveManyTo is MoveTo of up to count elements, which are pushed one after the
-// other in the order that arrange has given them. It returns them in this order.
-// Whether they fit the turn is for the caller to ask.
-func (l List) MoveManyTo(from End, count int64, key []byte, to End, arrange func([][]byte)) ([][]byte, error) {
-	dst, err := l.destination(key)
+	dst, err := OpenOrCreate(l.tx, key)
 	if err != nil {
 		return nil, err
 	}
-	elements := l.take(from, count)
-	arrange(elements)
-	for _, e := range elements {
-		dst.push(to, e)
-	}
-	l.moved(from, dst, to)
-	return elements, nil
-}
-
-// destination returns the list to which elements of l are moved next. If it is l
-// itself the key must keep its expiry: l may be empty for a moment, and is not
-// dropped for that.
-func (l List) destination(key []byte) (List, error) {
-	if string(key) == l.o.Key {
-		return l, nil
-	}
-	return OpenOrCreate(l.tx, key)
-}
-
-func (l List) moved(from End, dst List, to End) {
+	dst.push(to, e)
 	dst.pushed(to)
 	l.popped(from)
+	return e, nil
 }
 
 func (l List) pushed(end End) {
@@ -273,11 +248,7 @@ func (l List) pushed(end End) {
 }
 
 func (l List) popped(end End) {
-	event := "lpop"
-	if end == Right {
-		event = "rpop"
-	}
-	l.tx.Event(l.o, storage.TypeList, event)
+	l.tx.Event(l.o, storage.TypeList, popEvent(end))
 	l.dropIfEmpty()
 	if l.count > 0 {
 		l.tx.Changed(l.o, "")

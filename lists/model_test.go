@@ -174,37 +174,6 @@ func (w *world) step() {
 				w.fail("moved %q, %v, want %q", got, err, e)
 			}
 		}
-	case op < 88 && w.rng.IntN(2) == 0: // move several
-		dst := fmt.Sprintf("k%d", w.rng.IntN(3))
-		from, to := End(w.rng.IntN(2) == 0), End(w.rng.IntN(2) == 0)
-		if l, ok := w.list(key); ok {
-			n := 1 + w.rng.IntN(len(m)+1)
-			w.logf("move %d %s %v %s %v", n, key, from, dst, to)
-			var moved []string
-			for range min(n, len(m)) {
-				var e string
-				if from == Left {
-					e, m = m[0], m[1:]
-				} else {
-					e, m = m[len(m)-1], m[:len(m)-1]
-				}
-				moved = append(moved, e)
-			}
-			w.model[key] = m
-			slices.Reverse(moved)
-			for _, e := range moved {
-				if to == Left {
-					w.model[dst] = slices.Insert(slices.Clone(w.model[dst]), 0, e)
-				} else {
-					w.model[dst] = append(slices.Clone(w.model[dst]), e)
-				}
-			}
-			m = w.model[key]
-			got, err := l.MoveManyTo(from, int64(n), []byte(dst), to, func(popped [][]byte) { slices.Reverse(popped) })
-			if err != nil || !slices.EqualFunc(got, moved, func(a []byte, b string) bool { return string(a) == b }) {
-				w.fail("moved %q, %v, want %q", got, err, moved)
-			}
-		}
 	case op < 88: // drop
 		if l, ok := w.list(key); ok {
 			w.logf("drop %s", key)

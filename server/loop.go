@@ -278,6 +278,11 @@ func (l *loop) settle() {
 			l.send(c)
 		}
 	}
+	for _, part := range l.broker.Taken() {
+		if r := part.Session.Peer.(*conn).read; r != nil {
+			r.took(part.Bytes)
+		}
+	}
 	for _, s := range l.broker.Resumed() {
 		l.resume(s.Peer.(*conn))
 	}

@@ -36,6 +36,9 @@ func newReadSlots() readSlots {
 func (s readSlots) acquire() { s.taken <- struct{}{} }
 func (s readSlots) release() { <-s.taken }
 
+// A long write (broker/longwrite.go) works the same way. What it emits goes into the
+// batches of turns instead, as fast as these take it.
+
 // longRead is one of them.
 type longRead struct {
 	job   broker.Job
@@ -46,10 +49,12 @@ type longRead struct {
 	mu      sync.Mutex
 	taken   *sync.Cond // chunks were taken, or nobody wants them
 	chunks  [][]byte
-	bytes   int  // in chunks
+	bytes   int  // in chunks, and of a long write in those that no turn has taken
 	noticed bool // the loop has been told of the chunks that there are
 	gone    bool // nobody wants the rest
 	done    bool
+
+	finished bool // the loop's: of a long write, the broker knows that it is done
 }
 
 // startRead sets off a job that a turn has left.
@@ -134,8 +139,42 @@ func (r *longRead) take() (chunks [][]byte, last bool) {
 	return chunks, r.done
 }
 
+// collect is take for a long write, which goes on only when a turn has taken what
+// it has brought (took).
+func (r *longRead) collect() (chunks [][]byte, last bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	chunks = r.chunks
+	r.chunks, r.noticed = nil, false
+	return chunks, r.done
+}
+
+func (r *longRead) took(bytes int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.bytes -= bytes
+	r.taken.Broadcast()
+}
+
+// writeOn passes on what a long write has brought, between two turns.
+func (l *loop) writeOn(r *longRead) {
+	chunks, last := r.collect()
+	for _, chunk := range chunks {
+		l.broker.Deliver(r.job, chunk)
+	}
+	if last && !r.finished {
+		r.finished = true
+		r.conn.read = nil
+		l.broker.Finish(r.job)
+	}
+}
+
 // readOn looks at what a long read has brought, between two turns.
 func (l *loop) readOn(r *longRead) {
+	if r.job.Writes() {
+		l.writeOn(r)
+		return
+	}
 	if r.conn.closed {
 		r.mu.Lock()
 		done := r.done
@@ -152,12 +191,12 @@ func (l *loop) readOn(r *longRead) {
 // returns whether there is anything to write.
 func (l *loop) refill(c *conn) bool {
 	r, out := c.read, &c.session.Out
-	if r == nil || out.Len() > 0 {
+	if r == nil || r.job.Writes() || out.Len() > 0 {
 		return false
 	}
 	chunks, last := r.take()
 	for _, chunk := range chunks {
-		out.Chunk(chunk)
+		l.broker.Deliver(r.job, chunk)
 	}
 	if last {
 		c.read = nil

@@ -67,11 +67,12 @@ func (c *cache) remove(o *Object) {
 }
 
 // evict forgets objects until the cache has at most bytesMax; a negative number
-// means all. It must run between turns. Objects with unwritten soft changes stay.
+// means all. It must run between turns. Objects with unwritten soft changes
+// stay, and those that are guarded.
 func (c *cache) evict(bytesMax int) {
 	for o := c.root.prev; c.bytes > bytesMax && o != &c.root; {
 		older := o.prev
-		if !o.soft {
+		if !o.soft && o.guards == 0 {
 			c.remove(o)
 			delete(o.space.objects, o.Key)
 		}

@@ -168,11 +168,9 @@ func (tx *Tx) flushWhole() {
 }
 
 func (tx *Tx) replaceSpace(db int) {
-	old := tx.dbs[db]
-	old.dead = true
-	for _, o := range old.objects {
-		tx.store.cache.remove(o)
-	}
+	// Its objects leave the cache as those do that are not used any more: to take
+	// out each of them now would take longer the larger the cache is.
+	tx.dbs[db].dead = true
 	tx.store.nextSpace++
 	sp := newSpace(tx.store.nextSpace, db)
 	sp.dirty = true

@@ -80,6 +80,9 @@ type Object struct {
 	soft    bool // changed in a way that may be lost (Tx.Soft)
 	usedIn  uint64
 
+	changes uint64 // how often it was changed since it came into memory
+	guards  int    // who wants to know; it stays in memory for them
+
 	size       int // what the cache has counted
 	prev, next *Object
 }
@@ -105,7 +108,7 @@ const metaHasExpiry = 1 << 0
 var (
 	errShortMeta = errors.New("metadata too short")
 	errNoExpiry  = errors.New("metadata of a key that runs out never")
-	errMetaKind  = errors.New("there is no such thing")
+	errMetaKind  = errors.New("metadata of a kind that is not known")
 )
 
 // appendMeta encodes the metadata record: type, flags, id, expiry, and the
@@ -133,7 +136,7 @@ func (o *Object) decodeMeta(p []byte) error {
 	}
 	flags := p[1]
 	if p[0] == byte(TypeNone) || p[0] > byte(TypeStream) || flags&^metaHasExpiry != 0 {
-		return fmt.Errorf("metadata of the type %d with flags %#x: %w", p[0], flags, errMetaKind)
+		return fmt.Errorf("%w: the type %d, flags %#x", errMetaKind, p[0], flags)
 	}
 	o.typ = Type(p[0])
 	o.id = binary.BigEndian.Uint64(p[2:])

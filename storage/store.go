@@ -96,6 +96,7 @@ type Store struct {
 	droppedCursor uint64
 	batchBytesMax int64
 	hasGarbage    bool
+	buildings     map[uint64]bool // ids that look like garbage while something is built
 	garbageFloor  uint64
 	nextExpiry    int64
 	expiryFloor   []byte // no record of an expiry is before this key
@@ -173,6 +174,7 @@ func openLocked(dir string, o Options, lock *pebble.Lock) (*Store, error) {
 		nextExpiry:   math.MaxInt64,
 		expiryFloor:  []byte{kindExpiry},
 		garbageFloor: math.MaxUint64,
+		buildings:    make(map[uint64]bool),
 
 		batchBytesMax: cmp.Or(o.BatchBytes, BatchBytesMax),
 	}

@@ -156,7 +156,9 @@ func (tx *Tx) sweepGarbage(limit int) {
 			more = true
 			return false
 		}
-		list = append(list, garbage{binary.BigEndian.Uint64(k[1:]), decodePlaces(bytes.Clone(v))})
+		if id := binary.BigEndian.Uint64(k[1:]); !s.buildings[id] {
+			list = append(list, garbage{id, decodePlaces(bytes.Clone(v))})
+		}
 		return true
 	})
 	done := 0

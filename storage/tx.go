@@ -41,7 +41,8 @@ type turn struct {
 	// read what the same turn wrote, which is rare; see Tx.view.
 	batch    *pebble.Batch
 	indexed  bool
-	readOnly bool // a snapshot
+	readOnly bool  // a snapshot
+	site     *site // where something is built; nil: nowhere
 	unwanted atomic.Bool
 	views    [Databases]*Tx
 
@@ -189,7 +190,7 @@ func (tx *Tx) use(o *Object) {
 	if o.usedIn != tx.seq {
 		o.usedIn = tx.seq
 		tx.used = append(tx.used, o)
-		if !tx.readOnly {
+		if tx.inLoop() {
 			tx.store.cache.front(o)
 		}
 	}
@@ -197,6 +198,10 @@ func (tx *Tx) use(o *Object) {
 
 func (tx *Tx) load(sp *space, key string) *Object {
 	o := &Object{Key: key, space: sp, lastUsed: tx.now}
+	if tx.site != nil { // where there is nothing yet
+		sp.objects[key] = o
+		return o
+	}
 	tx.scratch = tx.store.appendMetaKey(tx.scratch[:0], sp.id, key)
 	value, closer, err := tx.reader.Get(tx.scratch)
 	switch {
@@ -211,7 +216,7 @@ func (tx *Tx) load(sp *space, key string) *Object {
 		_ = closer.Close() // releases a block of the cache, cannot fail
 	}
 	sp.objects[key] = o
-	if !tx.readOnly {
+	if tx.inLoop() {
 		tx.store.cache.add(o)
 	}
 	return o
@@ -239,7 +244,11 @@ func (tx *Tx) create(o *Object, t Type) {
 	tx.writable()
 	tx.edits++
 	o.typ = t
-	o.id = tx.store.newID()
+	if tx.site != nil {
+		o.id = tx.site.building.id
+	} else {
+		o.id = tx.store.newID()
+	}
 	o.expireAt = 0
 	o.State, o.Meta = nil, nil
 	o.lastUsed = tx.now
@@ -255,6 +264,12 @@ func (tx *Tx) Drop(o *Object) {
 	if o.typ == TypeNone {
 		panic("storage: drop of a key that does not exist: " + o.Key)
 	}
+	tx.leaveRecords(o)
+	tx.DropEmpty(o)
+}
+
+// leaveRecords leaves the object's records to the sweeper.
+func (tx *Tx) leaveRecords(o *Object) {
 	tx.writable()
 	places := []byte(nil)
 	if state, ok := o.State.(Placed); ok {
@@ -263,7 +278,6 @@ func (tx *Tx) Drop(o *Object) {
 	tx.scratch = appendGarbageKey(tx.scratch[:0], o.id)
 	tx.check(tx.batch.Set(tx.scratch, places, nil))
 	tx.store.garbage(o.id)
-	tx.DropEmpty(o)
 }
 
 // DropEmpty is Drop for an object whose records have all been deleted already.
@@ -320,7 +334,7 @@ func (tx *Tx) ChangedQuietly(o *Object, event string) {
 // (when a consumer was last seen): it is written with the turn if there is
 // anything else to write, but nobody waits for the disk on its account.
 func (tx *Tx) Soft(o *Object) {
-	if !o.soft {
+	if !o.soft && tx.inLoop() {
 		o.soft = true
 		tx.store.soft = append(tx.store.soft, o)
 	}
@@ -329,12 +343,13 @@ func (tx *Tx) Soft(o *Object) {
 // Event reports an event of a key; t is TypeNone for events of keys in general
 // ("del", "expire").
 func (tx *Tx) Event(o *Object, t Type, name string) {
-	if tx.store.WantEvents {
+	if tx.inLoop() && tx.store.WantEvents {
 		tx.events = append(tx.events, Event{KeyRef{o.space.db, o.Key}, t, name, len(tx.touched)})
 	}
 }
 
 func (tx *Tx) markDirty(o *Object) {
+	o.changes++
 	if !o.dirty {
 		o.dirty = true
 		tx.dirty = append(tx.dirty, o)
@@ -342,7 +357,7 @@ func (tx *Tx) markDirty(o *Object) {
 }
 
 func (tx *Tx) touch(o *Object) {
-	if tx.store.WantTouched {
+	if tx.inLoop() && tx.store.WantTouched {
 		tx.touched = append(tx.touched, KeyRef{o.space.db, o.Key})
 	}
 }
@@ -350,7 +365,7 @@ func (tx *Tx) touch(o *Object) {
 // MarkReady says that whoever waits for the key should look again: it came into
 // being, grew, or went away. That is all a data type has to say about waiting.
 func (tx *Tx) MarkReady(o *Object) {
-	if tx.store.WantReady {
+	if tx.inLoop() && tx.store.WantReady {
 		tx.ready = append(tx.ready, KeyRef{o.space.db, o.Key})
 	}
 }
@@ -412,6 +427,9 @@ func (tx *Tx) Put(o *Object, sub, value []byte) {
 	copy(op.Value, value)
 	tx.check(op.Finish())
 	o.written = true
+	if tx.site != nil {
+		tx.partDone(partBytes)
+	}
 }
 
 // Delete removes the record sub of the object.
@@ -581,7 +599,11 @@ func (tx *Tx) writable() {
 		panic("storage: write in a snapshot")
 	}
 	if tx.batch == nil {
-		tx.batch = tx.store.newBatch()
+		if tx.site != nil {
+			tx.batch = tx.store.db.NewBatch()
+		} else {
+			tx.batch = tx.store.newBatch()
+		}
 		tx.indexed = false
 	}
 }

@@ -38,10 +38,9 @@ func (s *Stream) Trim(t Trim) uint64 {
 		s.trimRefs(t)
 	case t.Approx:
 		s.trimNodes(t)
-	case t.By == TrimMaxLen:
-		s.trimLength(t.MaxLen)
-	case t.By == TrimMinID:
-		s.trimBelow(t.MinID)
+	default:
+		cut, _ := s.PlanTrim(t, math.MaxInt)
+		s.cut(cut)
 	}
 	removed := before - s.length
 	if removed > 0 {
@@ -50,32 +49,75 @@ func (s *Stream) Trim(t Trim) uint64 {
 	return removed
 }
 
-// trimLength removes the oldest entries until length are left. What stays or
-// what goes has to be read, to know its size: the smaller part is.
-func (s *Stream) trimLength(length uint64) {
+// Cut is how a trim changes a stream: what goes, from the first entry on, and
+// which is the first that stays. To find out one has to read either what goes or
+// what stays, whichever is less; to make the cut, hardly anything.
+type Cut struct {
+	count, bytes uint64 // what goes
+	open         uint32 // of these, entries of the macro node that is being filled
+	first        ID     // 0-0: nothing stays
+	few          []ID   // those that go, if it is few
+}
+
+// IsPlain reports whether the trim is one that PlanTrim knows about: whatever
+// groups and macro nodes there are, old entries go.
+func (s *Stream) IsPlain(t Trim) bool {
+	return !t.Approx && (t.Refs == KeepRefs || s.groups == 0)
+}
+
+// PlanTrim finds out what a plain trim does, and reports whether it has: it gives
+// up when it would have to read more than so many entries. It may be asked in a
+// snapshot.
+func (s *Stream) PlanTrim(t Trim, steps int) (c Cut, ok bool) {
 	switch {
-	case s.length <= length:
-	case length == 0:
-		s.clear()
-	case s.length-length <= max(length, rangeDeleteMin):
-		s.removeFirst(s.length - length)
+	case s.length == 0:
+		return Cut{}, true
+	case t.By == TrimMaxLen:
+		return s.planLength(t.MaxLen, steps)
 	default:
-		s.keepLast(func(_ *Entry, kept uint64) bool { return kept < length })
+		return s.planBelow(t.MinID, steps)
 	}
 }
 
-// trimBelow removes the entries below id.
-func (s *Stream) trimBelow(id ID) {
+// TrimTo makes a cut, which was planned for the stream as it is, and returns how
+// many entries went.
+func (s *Stream) TrimTo(c Cut) uint64 {
+	if c.count > 0 {
+		s.cut(c)
+		s.tx.Changed(s.o, "xtrim")
+	}
+	return c.count
+}
+
+// planLength plans to remove the oldest entries until length are left.
+func (s *Stream) planLength(length uint64, steps int) (Cut, bool) {
+	switch {
+	case s.length <= length:
+		return Cut{}, true
+	case length == 0:
+		return s.all(), true
+	case s.length-length <= max(length, rangeDeleteMin):
+		n := s.length - length
+		return s.planWhile(func(_ *Entry, before uint64) bool { return before < n }, steps)
+	}
+	return s.planLast(func(_ *Entry, kept uint64) bool { return kept < length }, steps)
+}
+
+// planBelow plans to remove the entries below id.
+func (s *Stream) planBelow(id ID, steps int) (Cut, bool) {
 	switch {
 	case !s.first.Less(id):
+		return Cut{}, true
 	case s.top.Less(id):
-		s.clear()
+		return s.all(), true
 	case id.Ms-s.first.Ms <= s.top.Ms-id.Ms:
-		s.removeWhile(func(e *Entry, _ uint64) bool { return e.ID.Less(id) })
-	default:
-		s.keepLast(func(e *Entry, _ uint64) bool { return !e.ID.Less(id) })
+		return s.planWhile(func(e *Entry, _ uint64) bool { return e.ID.Less(id) }, steps)
 	}
+	return s.planLast(func(e *Entry, _ uint64) bool { return !e.ID.Less(id) }, steps)
 }
+
+// all is the cut behind which nothing is left.
+func (s *Stream) all() Cut { return Cut{count: s.length, bytes: s.bytes, open: s.node.live} }
 
 // trimNodes removes macro nodes from the front, as Redis does it.
 func (s *Stream) trimNodes(t Trim) {
@@ -123,74 +165,92 @@ func (s *Stream) firstNode() (entries uint64, last ID) {
 	return uint64(s.headLive), s.headLast
 }
 
-// removeFirst deletes the n oldest entries; more are left.
-func (s *Stream) removeFirst(n uint64) {
-	s.removeWhile(func(_ *Entry, before uint64) bool { return before < n })
-}
-
-// removeWhile deletes entries from the front as long as goes says so; it has to
-// stop before the last.
-func (s *Stream) removeWhile(goes func(e *Entry, before uint64) bool) {
-	var few []ID
-	first, oldFirst := s.first, s.first
-	count, bytes := uint64(0), uint64(0)
-	open := uint32(0) // of the macro node that is being filled
+// planWhile plans to remove entries from the front as long as goes says so; it
+// has to stop before the last.
+func (s *Stream) planWhile(goes func(e *Entry, before uint64) bool, steps int) (c Cut, ok bool) {
+	c.first, ok = s.first, true
 	s.walk(&s.head, s.beforeFirst(), chunkMin, func(e *Entry) bool {
-		first = e.ID
-		if !goes(e, count) {
+		c.first = e.ID
+		if !goes(e, c.count) {
 			return false
 		}
-		count++
+		if ok = steps > 0; !ok {
+			return false
+		}
+		steps--
+		c.count++
+		c.bytes += uint64(len(e.data))
+		if s.node.has(e.ID) {
+			c.open++
+		}
+		if c.count <= rangeDeleteMin {
+			c.few = append(c.few, e.ID)
+		}
+		return true
+	})
+	if s.tx.Err() != nil {
+		return Cut{}, true
+	}
+	if c.count > rangeDeleteMin {
+		c.few = nil
+	}
+	return c, ok
+}
+
+// planLast plans to remove all entries but those at the end for which stays says
+// so; it is asked from the last on.
+func (s *Stream) planLast(stays func(e *Entry, kept uint64) bool, steps int) (c Cut, ok bool) {
+	kept, bytes, open := uint64(0), uint64(0), uint32(0)
+	c.first, ok = s.top, true
+	s.Range(s.first, s.top, true, func(e *Entry) bool {
+		if !stays(e, kept) {
+			return false
+		}
+		if ok = steps > 0; !ok {
+			return false
+		}
+		steps--
+		c.first = e.ID
+		kept++
 		bytes += uint64(len(e.data))
 		if s.node.has(e.ID) {
 			open++
 		}
-		if count <= rangeDeleteMin {
-			few = append(few, e.ID)
-		}
 		return true
 	})
-	if s.tx.Err() != nil || count == 0 {
-		return
+	if s.tx.Err() != nil {
+		return Cut{}, true
 	}
-	if count <= rangeDeleteMin {
-		for _, id := range few {
+	c.count, c.bytes, c.open = s.length-kept, s.bytes-bytes, s.node.live-open
+	return c, ok
+}
+
+// cut makes a cut.
+func (s *Stream) cut(c Cut) {
+	switch {
+	case c.count == 0:
+		return
+	case c.first.IsZero():
+		s.clear()
+		return
+	case c.few != nil:
+		for _, id := range c.few {
 			s.tx.DeleteOnce(s.o, new(subKey).entry(id))
 		}
-	} else {
-		s.tx.DeleteRange(s.o, new(subKey).entry(oldFirst), new(subKey).entry(first))
+	default:
+		s.tx.DeleteRange(s.o, new(subKey).entry(s.first), new(subKey).entry(c.first))
 	}
-	s.length -= count
-	s.bytes -= bytes
-	s.first = first
-	s.node.gone(open)
+	s.length -= c.count
+	s.bytes -= c.bytes
+	s.first = c.first
+	s.node.gone(c.open)
 	s.headLive = 0
 }
 
-// keepLast deletes all entries but those at the end for which stays says so;
-// it is asked from the last on.
-func (s *Stream) keepLast(stays func(e *Entry, kept uint64) bool) {
-	count, bytes, open := uint64(0), uint64(0), uint32(0)
-	first := s.top
-	s.Range(s.first, s.top, true, func(e *Entry) bool {
-		if !stays(e, count) {
-			return false
-		}
-		first = e.ID
-		count++
-		bytes += uint64(len(e.data))
-		if s.node.has(e.ID) {
-			open++
-		}
-		return true
-	})
-	if s.tx.Err() != nil || count == s.length {
-		return
-	}
-	s.tx.DeleteRange(s.o, new(subKey).entry(s.first), new(subKey).entry(first))
-	s.length, s.bytes, s.first = count, bytes, first
-	s.node.live = open
-	s.headLive = 0
+// removeFirst deletes the n oldest entries; more are left.
+func (s *Stream) removeFirst(n uint64) {
+	c, _ := s.planWhile(func(_ *Entry, before uint64) bool { return before < n }, math.MaxInt)
+	s.cut(c)
 }
 
 // clear deletes all entries.
