@@ -49,10 +49,6 @@ func limitMemory(c *config.Config) {
 	debug.SetMemoryLimit(max(total/10*8-c.BlockCacheSize-engineBytes, total/4))
 }
 
-// spareLogBytes is the size of the store's log files that are made in advance:
-// what a memtable holds, after which the next log begins.
-const spareLogBytes = 32 << 20
-
 // batchBytes is how much of the memory that there is the writes of a turn may take.
 func batchBytes() int64 {
 	if total := commands.MemoryLimit(); total > 0 {
@@ -71,7 +67,6 @@ func openStore(c *config.Config, log *server.Log) (*storage.Store, error) {
 		CacheBytes:      int(c.ObjectCacheSize),
 		BlockCacheBytes: c.BlockCacheSize,
 		BatchBytes:      batchBytes(),
-		SpareLogBytes:   spareLogBytes,
 		Seed:            rand.Uint64(),
 		Logf:            log.Warningf,
 		Fatal: func(reason string) {
@@ -84,7 +79,7 @@ func openStore(c *config.Config, log *server.Log) (*storage.Store, error) {
 		return nil, fmt.Errorf("%s: %w: stop that one or name another folder with --dir", c.Dir, err)
 	case errors.Is(err, storage.ErrFormat):
 		return nil, fmt.Errorf("%s: %w: start the newer cairn, or name another folder with --dir", c.Dir, err)
-	case errors.Is(err, storage.ErrForeign):
+	case errors.Is(err, storage.ErrForeign), errors.Is(err, storage.ErrDraft):
 		return nil, fmt.Errorf("%s: %w: name another folder with --dir", c.Dir, err)
 	case errors.Is(err, storage.ErrDamaged):
 		return nil, fmt.Errorf("%s: %w: keep a copy of the folder, `cairn check --dir %s` tells more, `cairn restore` brings a backup back", c.Dir, err, c.Dir)

@@ -16,7 +16,7 @@ const module = "github.com/cairnmq/cairn/"
 // levels says how far up a package stands; imports only point down
 // (docs/architecture.md).
 var levels = map[string]int{
-	"resp": 0, "glob": 0,
+	"resp": 0, "glob": 0, "journal": 0,
 	"acl": 1, "config": 1, "pubsub": 1, "rdb": 1, "storage": 1,
 	"lists": 2, "streams": 2,
 	"commands": 3, "broker": 4, "server": 5, "maintain": 6,

@@ -122,6 +122,9 @@ func newStageWith(t testing.TB, fs *vfs.MemFS, o storage.Options) *stage {
 
 func (s *stage) open() {
 	o := s.options
+	if o.LogSegmentBytes == 0 {
+		o.LogSegmentBytes = 64 << 10 // made anew with each start
+	}
 	o.FS = s.fs
 	if s.wrap != nil {
 		o.FS = s.wrap(o.FS)

@@ -77,6 +77,7 @@ func simulate(t *testing.T, seed uint64, turns int) {
 	o := storage.Options{Seed: 1}
 	if rng.IntN(3) > 0 {
 		o.MemTableBytes = 64 << 10 // much is written to tables
+		o.LogSegmentBytes = 32 << 10
 	}
 	s.stage = newStageWith(t, vfs.NewCrashableMem(), o)
 	if s.everySecond {
@@ -285,7 +286,7 @@ type faults struct {
 
 	mu     sync.Mutex
 	armed  bool
-	files  string // how the names end of the files that are affected
+	files  string // what is in the names of the files that are affected
 	skip   int    // operations that succeed first
 	left   int    // operations that fail then, before the disk works again
 	err    error
@@ -298,7 +299,7 @@ func (f *faults) wrap(fs vfs.FS) vfs.FS {
 	return errorfs.Wrap(fs, errorfs.InjectorFunc(func(op errorfs.Op) error {
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		if !f.armed || op.Kind.ReadOrWrite() != errorfs.OpIsWrite || !strings.HasSuffix(op.Path, f.files) || op.Kind == errorfs.OpFileClose {
+		if !f.armed || op.Kind.ReadOrWrite() != errorfs.OpIsWrite || !strings.Contains(op.Path, f.files) || op.Kind == errorfs.OpFileClose {
 			return nil
 		}
 		if f.skip--; f.skip >= 0 {
@@ -315,7 +316,7 @@ func (f *faults) arm() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.armed, f.met = true, nil
-	f.files = []string{".log", ".log", ".sst", ""}[f.rng.IntN(4)]
+	f.files = []string{"/log/", "/log/", ".sst", ""}[f.rng.IntN(4)]
 	f.skip, f.left = f.rng.IntN(6), 1+f.rng.IntN(5)
 	f.err = errors.New("the disk is on fire")
 	if f.rng.IntN(2) == 0 {

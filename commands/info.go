@@ -191,7 +191,8 @@ func infoPersistence(r *report) {
 	r.put("aof_rewrite_scheduled", 0)
 	r.put("aof_last_bgrewrite_status", "ok")
 	r.put("aof_last_write_status", "ok")
-	r.put("aof_current_size", r.c.Server.Store.Metrics().WAL.Size)
+	log, _ := r.c.Server.Store.LogBytes()
+	r.put("aof_current_size", log)
 }
 
 func infoStats(r *report) {
@@ -342,10 +343,10 @@ func infoCairn(r *report) {
 	r.put("disk_refused_commands", srv.Counters.RefusedFull)
 	r.bytes("disk_free_bytes", srv.Disk.Free)
 	r.bytes("disk_total_bytes", srv.Disk.Total)
-	r.bytes("storage_disk_bytes", int64(m.DiskSpaceUsage()))
-	r.put("storage_wal_files", m.WAL.Files)
-	r.put("storage_wal_bytes", m.WAL.Size)
-	r.put("storage_wal_bytes_written", m.WAL.BytesWritten)
+	log, written := srv.Store.LogBytes()
+	r.bytes("storage_disk_bytes", int64(m.DiskSpaceUsage())+log)
+	r.put("storage_log_bytes", log)
+	r.put("storage_log_bytes_written", written)
 	r.put("storage_memtables", m.MemTable.Count)
 	r.put("storage_memtable_bytes", m.MemTable.Size)
 	total := m.Total()

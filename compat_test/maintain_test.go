@@ -182,11 +182,11 @@ func TestDamagedFolder(t *testing.T) {
 		want(t, rdb.RPush(t.Context(), "q", strings.Repeat("x", 10_000)), n+1)
 	}
 	server.kill()
-	logs, err := filepath.Glob(filepath.Join(dir, "store", "*.log"))
+	logs, err := filepath.Glob(filepath.Join(dir, "log", "log-*"))
 	if err != nil || len(logs) == 0 {
 		t.Fatal(logs, err)
 	}
-	log := logs[len(logs)-1]
+	log := logs[0] // the one after it was made ahead
 	whole, err := os.ReadFile(log)
 	if err != nil {
 		t.Fatal(err)

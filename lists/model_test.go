@@ -36,7 +36,7 @@ func newWorld(t *testing.T, seed uint64, cacheBytes int) *world {
 }
 
 func (w *world) open() {
-	store, err := storage.Open("/data", storage.Options{FS: w.fs, CacheBytes: w.cache})
+	store, err := storage.Open("/data", storage.Options{FS: w.fs, CacheBytes: w.cache, LogSegmentBytes: 64 << 10})
 	if err != nil {
 		w.t.Fatal(err)
 	}

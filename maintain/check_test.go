@@ -163,7 +163,7 @@ func TestCheckFinds(t *testing.T) {
 		{"metadata at the wrong place", change("m\x00\x00\x00\x01", 0, func(k, v []byte) ([]byte, []byte) { k[7] ^= 1; return k, v }), `is at the hash`},
 		{"metadata of no database", change("m\x00\x00\x00\x01", 0, func(k, v []byte) ([]byte, []byte) { k[4] = 99; return k, v }), `space 99, which no database shows`},
 		{"metadata cut short", change("m\x00\x00\x00\x01", 0, func(k, v []byte) ([]byte, []byte) { return k, v[:5] }), `metadata too short`},
-		{"metadata of another type", change("m\x00\x00\x00\x01", 0, func(k, v []byte) ([]byte, []byte) { v[0] = 77; return k, v }), `metadata of a kind that is not known`},
+		{"metadata of another type", change("m\x00\x00\x00\x01", 0, func(k, v []byte) ([]byte, []byte) { v[0] = 77; return k, v }), `the type 77`},
 		{"records of no key", change(list, 0, func(k, v []byte) ([]byte, []byte) { k[7] = 1; return k, v }), `records of the id 258, which no key has`},
 		{"garbage that was forgotten", remove("g", 0), `records of the id 3, which no key has`},
 	} {

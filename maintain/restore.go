@@ -6,9 +6,14 @@ import (
 	"io"
 	iofs "io/fs"
 	"path/filepath"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
+
+// parts are what a data folder is made of, in the order in which they get their
+// names: a folder with no title and no store is an empty one.
+var parts = []string{"log", "store", "cairn.format"}
 
 // Restore makes a data folder of a backup. There must be no data in it yet. The
 // backup is only read, and the folder holds nothing until all of it has been
@@ -20,7 +25,7 @@ func Restore(fs vfs.FS, from, dir string, out, progress io.Writer) error {
 		return err
 	}
 	for _, name := range names {
-		if name == "store" || name == "cairn.format" {
+		if slices.Contains(parts, name) {
 			return fmt.Errorf("%s holds data already: move them away, or name another folder with --dir", dir)
 		}
 	}
@@ -37,9 +42,7 @@ func Restore(fs vfs.FS, from, dir string, out, progress io.Writer) error {
 	if err != nil {
 		return errors.Join(fmt.Errorf("restore %s: %w", from, err), fs.RemoveAll(partial))
 	}
-	// The store first: a folder with a store and no title is one, a title without
-	// a store would be an empty one.
-	for _, name := range []string{"store", "cairn.format"} {
+	for _, name := range parts {
 		err := fs.Rename(filepath.Join(partial, name), filepath.Join(dir, name))
 		if err != nil && !(name == "cairn.format" && errors.Is(err, iofs.ErrNotExist)) {
 			return err

@@ -22,7 +22,7 @@ type gate struct {
 func newGate() *gate {
 	g := &gate{shut: make(chan struct{}, 1), entered: make(chan struct{}), open: make(chan struct{})}
 	g.FS = errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
-		if !strings.HasSuffix(op.Path, ".log") || (op.Kind != errorfs.OpFileSync && op.Kind != errorfs.OpFileSyncData) {
+		if !strings.Contains(op.Path, "/log/") || (op.Kind != errorfs.OpFileSync && op.Kind != errorfs.OpFileSyncData) {
 			return nil
 		}
 		select {

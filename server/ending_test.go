@@ -91,7 +91,7 @@ func TestFailedSync(t *testing.T) {
 		t.Run(policy, func(t *testing.T) {
 			var broken errorfs.Toggle
 			broken.Injector = errorfs.InjectorFunc(func(op errorfs.Op) error {
-				if strings.HasSuffix(op.Path, ".log") && (op.Kind == errorfs.OpFileSync || op.Kind == errorfs.OpFileSyncData) {
+				if strings.Contains(op.Path, "/log/") && (op.Kind == errorfs.OpFileSync || op.Kind == errorfs.OpFileSyncData) {
 					return errors.New("the disk is on fire")
 				}
 				return nil
@@ -117,7 +117,7 @@ func TestFailedSync(t *testing.T) {
 func TestAppendFsyncAtRunTime(t *testing.T) {
 	var broken errorfs.Toggle
 	broken.Injector = errorfs.InjectorFunc(func(op errorfs.Op) error {
-		if strings.HasSuffix(op.Path, ".log") && (op.Kind == errorfs.OpFileSync || op.Kind == errorfs.OpFileSyncData) {
+		if strings.Contains(op.Path, "/log/") && (op.Kind == errorfs.OpFileSync || op.Kind == errorfs.OpFileSyncData) {
 			return errors.New("the disk is on fire")
 		}
 		return nil

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
@@ -26,7 +25,7 @@ const backupPartial = ".partial"
 // that must not exist, and returns its size in bytes. It may be called from any
 // goroutine.
 func (s *Store) Backup(dir string) (bytes int64, err error) {
-	fs := s.log.FS
+	fs := s.fs
 	if _, err := fs.Stat(dir); err == nil {
 		return 0, fmt.Errorf("%s exists already", dir)
 	}
@@ -37,7 +36,12 @@ func (s *Store) Backup(dir string) (bytes int64, err error) {
 	if err := makeDir(fs, partial); err != nil {
 		return 0, err
 	}
-	err = s.db.Checkpoint(filepath.Join(partial, storeDir), pebble.WithFlushedWAL())
+	unpin := s.log.Pin() // what the tables do not have
+	err = s.db.Checkpoint(filepath.Join(partial, storeDir))
+	if err == nil {
+		err = s.copyLog(filepath.Join(partial, logDir))
+	}
+	err = errors.Join(err, unpin())
 	if err == nil {
 		err = titleFolder(fs, partial)
 	}
@@ -54,6 +58,13 @@ func (s *Store) Backup(dir string) (bytes int64, err error) {
 		return 0, errors.Join(err, fs.RemoveAll(partial))
 	}
 	return bytes, nil
+}
+
+func (s *Store) copyLog(dir string) error {
+	if err := makeDir(s.fs, dir); err != nil {
+		return err
+	}
+	return s.log.Copy(dir)
 }
 
 func folderBytes(fs vfs.FS, dir string) (total int64, err error) {
@@ -93,7 +104,7 @@ func BackupName(now time.Time) string {
 // of those that were cut off; 0 keeps all that are complete. Files of other
 // names are left alone.
 func (s *Store) KeepBackups(dir string, keep int) error {
-	fs := s.log.FS
+	fs := s.fs
 	names, err := fs.List(dir)
 	if err != nil {
 		return err

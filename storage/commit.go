@@ -4,8 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"time"
-
-	"github.com/cockroachdb/pebble/v2"
 )
 
 // # Commit
@@ -14,8 +12,9 @@ import (
 // with a sync, reply. It costs an fsync for each command, and a metadata write
 // for each push to the same list.
 //
-// Instead all that has arrived is run as one turn against one batch and
-// committed with one sync; replies are held until then. While the disk works,
+// Instead all that has arrived is run as one turn against one batch, which is
+// written to the log with one sync (log.go) and then applied to Pebble; replies
+// are held until then. While the disk works,
 // requests pile up and the next turn is bigger: LevelDB's group commit with a
 // loop in place of a queue. What complicates it:
 //
@@ -36,9 +35,8 @@ import (
 //   - If Commit fails nothing more is committed, ever: the state of the log is
 //     unknown, and only a restart can tell what it holds.
 //
-// Rejected: overlapping the fsync with the next turn (ApplyNoSyncWait). It is
-// marked experimental, makes data visible before they are durable, and gained
-// nothing in measurements (docs/adr/0001-turn-commit.md). An indexed batch for
+// Rejected: overlapping the fsync with the next turn. It makes data visible before
+// they are durable, and gained nothing in measurements (docs/adr/0001-turn-commit.md). An indexed batch for
 // every turn: the index costs more than the write itself.
 
 // Begin starts a turn at the given time.
@@ -104,7 +102,7 @@ func (s *Store) commit(tx *Tx) error {
 	if tx.err != nil {
 		return tx.err
 	}
-	if err := s.apply(tx.batch); err != nil {
+	if err := s.write(tx.batch); err != nil {
 		return fmt.Errorf("commit turn %d: %w", tx.seq, err)
 	}
 	s.Commits++
@@ -123,20 +121,6 @@ func (s *Store) commit(tx *Tx) error {
 		tx.batch = nil
 	}
 	return nil
-}
-
-// apply hands the batch to Pebble, which panics when it cannot write its log.
-func (s *Store) apply(b *pebble.Batch) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			reason, ok := p.(error)
-			if !ok {
-				panic(p)
-			}
-			err = reason
-		}
-	}()
-	return s.db.Apply(b, pebble.Sync)
 }
 
 // flushSoft writes soft changes along with a turn that writes anyway.

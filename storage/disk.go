@@ -2,7 +2,6 @@ package storage
 
 import (
 	"errors"
-	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -13,16 +12,16 @@ import (
 // The broker refuses what adds data long before the disk is full (min-free-disk),
 // so that what takes data away can go on: pops and acknowledgements are writes,
 // too, and so is the engine's own work, through which space comes back. But the
-// disk may fill up by others' doing, faster than anybody looks. Then the spare
-// log files are given up, which makes room for the engine to go on with, and the
-// store says that it ran out of space. If there is still none for the log, the
-// commit fails, and the process ends.
+// disk may fill up by others' doing, faster than anybody looks. Then files of the
+// log that are kept to be used again are given up, which makes room for the engine
+// to go on with, and the store says that it ran out of space. If there is still
+// none for the log, the commit fails, and the process ends.
 
 // Disk is how things stand on the disk that holds a store.
 type Disk struct {
 	// Free and Total are bytes of the file system; both 0: not known.
 	Free, Total int64
-	// Used is what the store takes, spare log files included.
+	// Used is what the store takes, with its log.
 	Used int64
 	// RanOut says that something could not be written since the last call, for
 	// lack of space.
@@ -32,10 +31,10 @@ type Disk struct {
 // Disk looks at the disk.
 func (s *Store) Disk() (Disk, error) {
 	d := Disk{
-		Used:   int64(s.db.Metrics().DiskSpaceUsage()) + s.log.spares.bytes(),
+		Used:   int64(s.db.Metrics().DiskSpaceUsage()) + s.log.Bytes(),
 		RanOut: s.ranOut.Swap(false),
 	}
-	usage, err := s.log.GetDiskUsage(s.log.dir)
+	usage, err := s.fs.GetDiskUsage(s.dir)
 	if err != nil && !errors.Is(err, vfs.ErrUnsupported) {
 		return d, err
 	}
@@ -43,20 +42,12 @@ func (s *Store) Disk() (Disk, error) {
 	return d, nil
 }
 
-// whenFull makes room on a disk that is full.
-func whenFull(fs vfs.FS, ranOut *atomic.Bool, spares *spareLogs) vfs.FS {
-	return vfs.OnDiskFull(fs, func() {
-		ranOut.Store(true)
-		spares.giveUp()
-	})
-}
-
 // Written counts the bytes of all commits.
 func (s *Store) Written() int64 { return s.written }
 
-// KeepSpares says whether there is room for spare log files; there is until it
-// is said that there is not.
-func (s *Store) KeepSpares(room bool) { s.log.spares.allow(room) }
+// KeepSpares says whether there is room for files of the log that are of no use
+// at the moment; there is until it is said that there is not.
+func (s *Store) KeepSpares(room bool) { s.log.KeepFree(room) }
 
 // # Space that comes back
 //

@@ -23,7 +23,7 @@ func TestLogFaults(t *testing.T) {
 		var armed atomic.Bool
 		var count atomic.Int32
 		fs := errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
-			if !armed.Load() || !strings.HasSuffix(op.Path, ".log") || op.Kind.ReadOrWrite() != errorfs.OpIsWrite {
+			if !armed.Load() || !strings.Contains(op.Path, "/log/") || op.Kind.ReadOrWrite() != errorfs.OpIsWrite {
 				return nil
 			}
 			if count.Add(1) >= failAt {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -15,8 +16,9 @@ import (
 
 // # The data folder
 //
-//	cairn.format   what this folder is: "cairn data folder", "format 1"
+//	cairn.format   what this folder is: "cairn data folder", "format 2"
 //	store/         the storage engine's files, and its lock
+//	log/           what is not in those yet
 //
 // Before anything is written into a folder, it has to be clear that it is
 // cairn's and of a format that this cairn knows: opening a database of another
@@ -36,6 +38,7 @@ const (
 var (
 	ErrLocked  = errors.New("the data folder is in use by another cairn")
 	ErrFormat  = errors.New("the data folder was written by a newer cairn")
+	ErrDraft   = errors.New("the data folder was written by a cairn from before the first release, and cannot be read any more")
 	ErrForeign = errors.New("the data folder holds something that is not cairn's")
 	ErrDamaged = errors.New("the data folder is damaged")
 	ErrNoData  = errors.New("there is no data folder of cairn's")
@@ -58,7 +61,7 @@ func inspectFolder(fs vfs.FS, dir string) (titled, empty bool, err error) {
 		return false, false, err
 	}
 	for _, name := range names {
-		if name != "LOCK" && !strings.HasPrefix(name, sparePrefix) {
+		if name != "LOCK" {
 			return false, false, inspectRecords(fs, dir)
 		}
 	}
@@ -77,8 +80,11 @@ func checkTitle(text string) error {
 }
 
 func checkFormat(format uint32) error {
-	if format > formatVersion {
+	switch {
+	case format > formatVersion:
 		return fmt.Errorf("%w: format %d, this one knows up to %d", ErrFormat, format, formatVersion)
+	case format < formatVersion:
+		return fmt.Errorf("%w: format %d", ErrDraft, format)
 	}
 	return nil
 }
@@ -184,14 +190,16 @@ func Files(fs vfs.FS, dir string) (files []File, total int64, err error) {
 	} else if empty {
 		return nil, 0, ErrNoData
 	}
-	names, err := fs.List(filepath.Join(dir, storeDir))
-	if err != nil {
-		return nil, 0, err
-	}
 	paths := []string{formatFile}
-	for _, name := range names {
-		if name != "LOCK" && !strings.HasPrefix(name, sparePrefix) {
-			paths = append(paths, filepath.Join(storeDir, name))
+	for _, sub := range []string{storeDir, logDir} {
+		names, err := fs.List(filepath.Join(dir, sub))
+		if err != nil {
+			return nil, 0, err
+		}
+		for _, name := range names {
+			if name != "LOCK" {
+				paths = append(paths, filepath.Join(sub, name))
+			}
 		}
 	}
 	for _, path := range paths {
@@ -217,4 +225,8 @@ func Lock(fs vfs.FS, dir string) (release func() error, err error) {
 		return nil, openError(err)
 	}
 	return lock.Close, nil
+}
+
+func isLocked(err error) bool {
+	return errors.Is(err, syscall.EAGAIN) || strings.Contains(err.Error(), "lock held by current process")
 }

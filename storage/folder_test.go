@@ -53,7 +53,7 @@ func contents(t *testing.T, fs vfs.FS, dir string) map[string]string {
 func refuses(t *testing.T, fs vfs.FS, want error) {
 	t.Helper()
 	before := contents(t, fs, "/data")
-	for _, o := range []Options{{FS: fs}, {FS: fs, SpareLogBytes: 4096}, {FS: fs, ReadOnly: true}} {
+	for _, o := range []Options{{FS: fs}, {FS: fs, ReadOnly: true}} {
 		s, err := Open("/data", o)
 		if err == nil {
 			_ = s.Close()
@@ -91,16 +91,17 @@ func writeFile(t *testing.T, fs vfs.FS, p, text string) {
 func TestFoldersThatAreNotOurs(t *testing.T) {
 	t.Run("a newer format", func(t *testing.T) {
 		fs := filled(t)
-		writeFile(t, fs, "/data/cairn.format", "cairn data folder\nformat 2\n")
+		writeFile(t, fs, "/data/cairn.format", "cairn data folder\nformat 3\n")
 		refuses(t, fs, ErrFormat)
 	})
 	t.Run("a newer format from before there was a title", func(t *testing.T) {
 		fs := filled(t)
 		s := open(t, fs, Options{})
-		if err := s.db.Set(appendSystemKey(nil, systemFormat), []byte{0, 0, 0, formatVersion + 1}, pebble.Sync); err != nil {
+		b := s.db.NewBatch()
+		if err := b.Set(appendSystemKey(nil, systemFormat), []byte{0, 0, 0, formatVersion + 1}, nil); err != nil {
 			t.Fatal(err)
 		}
-		if err := errors.Join(s.Close(), fs.Remove("/data/cairn.format")); err != nil {
+		if err := errors.Join(s.write(b), s.Close(), fs.Remove("/data/cairn.format")); err != nil {
 			t.Fatal(err)
 		}
 		refuses(t, fs, ErrFormat)
@@ -170,8 +171,9 @@ var payload = func() string {
 // more in its log.
 func filled(t *testing.T) *vfs.MemFS {
 	t.Helper()
-	fs := vfs.NewMem()
+	fs := vfs.NewCrashableMem()
 	s := open(t, fs, Options{})
+	defer s.Close()
 	for i := range 100 {
 		tx := s.Begin(at(1))
 		o := put(tx, fmt.Sprint("k", i), "v")
@@ -183,16 +185,13 @@ func filled(t *testing.T) *vfs.MemFS {
 			}
 		}
 	}
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return fs
+	return fs.CrashClone(vfs.CrashCloneCfg{})
 }
 
 // find returns the last file of the store that has such a name.
 func find(t *testing.T, fs vfs.FS, has string) (last string) {
 	t.Helper()
-	for name := range contents(t, fs, "/data/store") {
+	for name := range contents(t, fs, "/data") {
 		if base := path.Base(name); strings.Contains(base, has) && !strings.HasPrefix(base, "marker") {
 			last = max(last, name)
 		}
@@ -210,7 +209,8 @@ func TestDamagedFolders(t *testing.T) {
 		name, file string
 		spoil      func(whole string) (spoilt string)
 	}{
-		{"the middle of the log", ".log", func(whole string) string { return whole[:5000] + "damage" + whole[5006:] }},
+		{"the middle of the log", "log-", func(whole string) string { return whole[:150_000] + "damage" + whole[150_006:] }},
+		{"the beginning of the log", "log-", func(whole string) string { return "damage" + whole[6:] }},
 		{"the manifest", "MANIFEST-", func(whole string) string { return whole[:20] + "damage" + whole[26:] }},
 		{"the end of a table", ".sst", func(whole string) string { return whole[:len(whole)-20] + "damage" + whole[len(whole)-14:] }},
 		{"a table cut short", ".sst", func(whole string) string { return whole[:len(whole)/2] }},
@@ -219,7 +219,7 @@ func TestDamagedFolders(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			fs := filled(t)
 			path := find(t, fs, tt.file)
-			whole := contents(t, fs, "/data/store")[path]
+			whole := contents(t, fs, "/data")[path]
 			if tt.spoil == nil {
 				if err := fs.Remove(path); err != nil {
 					t.Fatal(err)
@@ -227,7 +227,7 @@ func TestDamagedFolders(t *testing.T) {
 			} else {
 				writeFile(t, fs, path, tt.spoil(whole))
 			}
-			for _, o := range []Options{{FS: fs}, {FS: fs, SpareLogBytes: 4096}, {FS: fs, ReadOnly: true}} {
+			for _, o := range []Options{{FS: fs}, {FS: fs, ReadOnly: true}} {
 				if s, err := Open("/data", o); err == nil {
 					_ = s.Close()
 					t.Fatalf("opened (read only: %v)", o.ReadOnly)
@@ -255,7 +255,7 @@ func TestDamagedBlocks(t *testing.T) {
 	read := 0
 	fs := filled(t)
 	table := find(t, fs, ".sst")
-	whole := contents(t, fs, "/data/store")[table]
+	whole := contents(t, fs, "/data")[table]
 	for at := 0; at+6 < len(whole); at += len(whole)/20 | 1 {
 		fs := filled(t)
 		writeFile(t, fs, table, whole[:at]+"damage"+whole[at+6:])
@@ -309,9 +309,11 @@ func TestTornLog(t *testing.T) {
 	put(s.Begin(at(1)), "a", "acknowledged")
 	commit(t, s)
 	fs = fs.CrashClone(vfs.CrashCloneCfg{})
-	log := find(t, fs, ".log")
-	text := contents(t, fs, "/data/store")[log]
-	writeFile(t, fs, log, text+"\x10\x20\x30\x40\x50\x60\x70torn")
+	log := find(t, fs, "log-")
+	text := contents(t, fs, "/data")[log]
+	records := strings.TrimRight(text, "\x00")
+	torn := len(records) + 64 - len(records)%64
+	writeFile(t, fs, log, text[:torn]+"cnRc and what was written of a record"+text[torn+37:])
 	s = open(t, fs, Options{})
 	defer s.Close()
 	if got := meta(s.Begin(at(2)), "a"); got != "acknowledged" {

@@ -15,6 +15,8 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
 	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/cairnmq/cairn/journal"
 )
 
 // Options say how a Store works.
@@ -35,10 +37,9 @@ type Options struct {
 	// to write more than its client has sent: a copy, what moves in the middle of
 	// a list (Tx.Fits). A batch is in memory; zero means BatchBytesMax.
 	BatchBytes int64
-	// SpareLogBytes, if not zero, is the size of log files that are written full
-	// of zeros before they are used. Syncing a log that is overwritten takes
-	// about half the time of one that grows; see spare.go.
-	SpareLogBytes int64
+	// LogSegmentBytes is how long the files of the log are; zero means the
+	// default.
+	LogSegmentBytes int64
 	// Seed makes the hash of keys of a new store unpredictable. An existing
 	// store keeps the seed that it was made with.
 	Seed uint64
@@ -79,9 +80,15 @@ type Store struct {
 	Commits int64
 	Changes int64
 
-	db    *pebble.DB
-	lock  *pebble.Lock
-	log   *logFS
+	dir  string
+	fs   vfs.FS
+	db   *pebble.DB
+	lock *pebble.Lock
+	log  *journal.Journal
+	// overlay is what is read in place of db where nothing may be written.
+	overlay  *pebble.Batch
+	releaser releaser
+
 	turn  *turn
 	cache *cache
 	seed  uint64
@@ -103,7 +110,7 @@ type Store struct {
 	failed        error
 	readOnly      bool
 	written       int64
-	ranOut        *atomic.Bool
+	ranOut        atomic.Bool
 	unflushed     unflushed
 	rotated       atomic.Bool // a memtable has become full
 }
@@ -152,24 +159,12 @@ func Open(dir string, o Options) (*Store, error) {
 }
 
 func openLocked(dir string, o Options, lock *pebble.Lock) (*Store, error) {
-	if err := openTail(filepath.Join(dir, storeDir), o); err != nil {
-		return nil, err
-	}
-	var spares *spareLogs
-	ranOut := new(atomic.Bool)
-	if !o.ReadOnly {
-		var err error
-		if spares, err = openSpareLogs(o.FS, filepath.Join(dir, storeDir), o.SpareLogBytes); err != nil {
-			return nil, err
-		}
-	}
 	engine := &engineLog{logf: o.Logf, fatal: o.Fatal}
 	engine.opening.Store(true)
 	s := &Store{
-		log:          newLogFS(whenFull(o.FS, ranOut, spares), filepath.Join(dir, storeDir), o.Sync, spares, engine.failed),
+		dir:          dir,
 		lock:         lock,
 		readOnly:     o.ReadOnly,
-		ranOut:       ranOut,
 		cache:        newCache(o.CacheBytes),
 		nextExpiry:   math.MaxInt64,
 		expiryFloor:  []byte{kindExpiry},
@@ -177,9 +172,12 @@ func openLocked(dir string, o Options, lock *pebble.Lock) (*Store, error) {
 		buildings:    make(map[uint64]bool),
 
 		batchBytesMax: cmp.Or(o.BatchBytes, BatchBytesMax),
+		releaser:      newReleaser(),
 	}
-	options := pebbleOptions(s.log, o, engine)
-	options.EventListener.WALCreated = func(pebble.WALCreateInfo) { s.rotated.Store(true) }
+	s.fs = s.fullFS(o.FS)
+	options := pebbleOptions(s.fs, o, engine)
+	options.EventListener.FlushBegin = func(pebble.FlushInfo) { s.rotated.Store(true) }
+	options.EventListener.FlushEnd = func(pebble.FlushInfo) { s.noteFlush() }
 	if o.tune != nil {
 		o.tune(options)
 	}
@@ -190,42 +188,34 @@ func openLocked(dir string, o Options, lock *pebble.Lock) (*Store, error) {
 		_, err = db.SSTables(pebble.WithProperties())
 	}
 	if err := engine.opened(err); err != nil {
-		spares.stop()
 		if db != nil {
 			_ = db.Close() // the first error is the one to tell
 		}
 		return nil, err
 	}
 	s.db = db
-	err = s.load(o.Seed)
-	if err == nil && !o.ReadOnly {
-		err = setUnsynced(o.FS, s.log.dir, o.Sync != SyncAlways)
+	if err = s.openLog(dir, o); err == nil {
+		err = s.load(o.Seed)
 	}
 	if err != nil {
-		spares.stop()
-		_ = db.Close() // the first error is the one to tell
+		if s.log != nil {
+			_ = s.log.Close() // the first error is the one to tell
+		}
+		if s.overlay != nil {
+			_ = s.overlay.Close()
+		}
+		_ = db.Close()
 		return nil, err
 	}
+	s.startReleaser(o.Logf)
 	return s, nil
-}
-
-// openTail sees to it that a log whose end was not synced can be read.
-func openTail(dir string, o Options) error {
-	putOff, err := unsynced(o.FS, dir)
-	if err != nil || !putOff || o.ReadOnly {
-		return err
-	}
-	lost, err := giveUpTail(o.FS, dir)
-	if lost > 0 && o.Logf != nil {
-		o.Logf("The end of the log had not been synced when power failed: what was written there is lost, as appendfsync allowed (up to %d bytes)", lost)
-	}
-	return err
 }
 
 func pebbleOptions(fs vfs.FS, o Options, log *engineLog) *pebble.Options {
 	options := &pebble.Options{
 		FS:                 fs,
 		FormatMajorVersion: pebble.FormatNewest,
+		DisableWAL:         true, // there is a log of our own (log.go)
 		CacheSize:          o.BlockCacheBytes,
 		MemTableSize:       uint64(o.MemTableBytes),
 		// A queue that is filled and drained writes a lot and reads little:
@@ -302,15 +292,6 @@ func (l *engineLog) Fatalf(format string, args ...any) {
 	panic(FatalError{reason})
 }
 
-// failed ends the process for what Pebble does not report, or too late. While
-// the store is being opened, and where nobody can end the process, the error has
-// to be enough.
-func (l *engineLog) failed(doing string, err error) {
-	if !l.opening.Load() && l.fatal != nil {
-		l.Fatalf("%s: %v", doing, err)
-	}
-}
-
 // corrupted is called when Pebble reads something that it cannot have written.
 // Whatever else is on that disk is not to be trusted: the process ends, unless
 // the store is just being opened, which fails then.
@@ -374,7 +355,7 @@ func (s *Store) appendState(dst []byte) []byte {
 }
 
 func (s *Store) load(seed uint64) error {
-	t := &turn{store: s, reader: s.db}
+	t := &turn{store: s, reader: s.reader()}
 	for db := range t.views {
 		t.views[db] = &Tx{turn: t, db: db}
 	}
@@ -443,12 +424,20 @@ func (s *Store) initialise(seed uint64) error {
 			return err
 		}
 	}
-	return s.db.Apply(b, pebble.Sync)
+	return s.write(b)
+}
+
+// reader is what is committed.
+func (s *Store) reader() pebble.Reader {
+	if s.overlay != nil {
+		return s.overlay
+	}
+	return s.db
 }
 
 // isEmpty reports whether the database has no record at all.
 func (s *Store) isEmpty() (bool, error) {
-	it, err := s.db.NewIter(nil)
+	it, err := s.reader().NewIter(nil)
 	if err != nil {
 		return false, err
 	}
@@ -464,7 +453,7 @@ func (s *Store) checkFormat(record []byte) error {
 }
 
 func (s *Store) system(name string) ([]byte, error) {
-	value, closer, err := s.db.Get(appendSystemKey(nil, name))
+	value, closer, err := s.reader().Get(appendSystemKey(nil, name))
 	if errors.Is(err, pebble.ErrNotFound) {
 		return nil, nil
 	}
@@ -476,7 +465,7 @@ func (s *Store) system(name string) ([]byte, error) {
 }
 
 func (s *Store) loadCounts(sp *space) error {
-	value, closer, err := s.db.Get(appendCountKey(nil, sp.id))
+	value, closer, err := s.reader().Get(appendCountKey(nil, sp.id))
 	if errors.Is(err, pebble.ErrNotFound) {
 		return nil
 	}
@@ -495,15 +484,15 @@ func (s *Store) loadCounts(sp *space) error {
 // loadSweep finds out what the sweeper had left to do.
 func (s *Store) loadSweep() error {
 	tx := s.turn.views[0]
-	tx.scan(s.db, []byte{kindDropped}, []byte{kindDropped + 1}, false, func(k, _ []byte) bool {
+	tx.scan(s.reader(), []byte{kindDropped}, []byte{kindDropped + 1}, false, func(k, _ []byte) bool {
 		s.droppedSpaces = append(s.droppedSpaces, binary.BigEndian.Uint32(k[1:]))
 		return true
 	})
-	tx.scan(s.db, []byte{kindGarbage}, []byte{kindGarbage + 1}, false, func(k, _ []byte) bool {
+	tx.scan(s.reader(), []byte{kindGarbage}, []byte{kindGarbage + 1}, false, func(k, _ []byte) bool {
 		s.garbage(binary.BigEndian.Uint64(k[1:]))
 		return false
 	})
-	tx.scan(s.db, []byte{kindExpiry}, []byte{kindExpiry + 1}, false, func(k, _ []byte) bool {
+	tx.scan(s.reader(), []byte{kindExpiry}, []byte{kindExpiry + 1}, false, func(k, _ []byte) bool {
 		s.nextExpiry, _, _ = parseExpiryKey(k)
 		return false
 	})
@@ -522,60 +511,59 @@ func (s *Store) newBatch() *pebble.Batch {
 
 // ---- life ------------------------------------------------------------------
 
-// Close writes what is left (soft changes), syncs, and closes the store.
+// Close writes what is left (soft changes), syncs, and closes the store. After a
+// commit that has failed it leaves everything as it is.
 func (s *Store) Close() error {
+	s.releaser.stop()
+	if s.overlay != nil {
+		return errors.Join(s.overlay.Close(), s.db.Close(), s.lock.Close())
+	}
 	var err error
-	s.log.spares.stop()
-	if s.readOnly {
-		return errors.Join(s.db.Close(), s.lock.Close())
+	if s.failed == nil && len(s.soft) > 0 {
+		err = s.commit(s.turn.views[0])
 	}
 	if s.failed == nil {
-		if len(s.soft) > 0 {
-			err = s.commit(s.turn.views[0])
+		// So that the next start has nothing to do. What cannot be flushed stands in
+		// the log.
+		if s.db.Flush() == nil {
+			err = errors.Join(err, s.releaseLog())
 		}
-		err = errors.Join(err, s.SetSync(SyncAlways))
 	}
+	err = errors.Join(err, s.log.Close())
 	if s.failed != nil {
-		// Pebble may hold its locks for ever after a failed commit. What is on
-		// disk stays as it is, and the process ends.
-		return s.failed
+		return s.failed // the process ends
 	}
 	return errors.Join(err, s.db.Close(), s.lock.Close())
 }
 
-// SetSync changes when the log is synced.
-func (s *Store) SetSync(p SyncPolicy) error {
-	if p == SyncAlways {
-		s.log.policy.Store(int32(p))
-		if err := s.SyncNow(); err != nil {
-			return err
-		}
-		return setUnsynced(s.log.FS, s.log.dir, false)
-	}
-	if err := setUnsynced(s.log.FS, s.log.dir, true); err != nil {
-		return err
-	}
-	s.log.policy.Store(int32(p))
-	return nil
-}
+// SetSync changes when the log is synced. What was put off is synced first if it
+// is to be always.
+func (s *Store) SetSync(p SyncPolicy) error { return s.log.SetPolicy(p.journal()) }
 
 // SyncNow syncs the log if anything was written since the last sync. It may be
 // called from any goroutine; with SyncEverySecond somebody has to, once a
 // second.
-func (s *Store) SyncNow() error { return s.log.SyncNow() }
+func (s *Store) SyncNow() error { return s.log.Sync() }
 
 // Snapshot returns a read-only transaction of the state between two turns, for
 // use in one other goroutine; release gives its resources back.
 func (s *Store) Snapshot(now time.Time) (tx *Tx, release func()) {
-	snapshot := s.db.NewSnapshot()
-	t := &turn{store: s, reader: snapshot, readOnly: true, seq: 1, now: now, nowMs: now.UnixMilli()}
+	var reader pebble.Reader
+	release = func() {}
+	if s.overlay != nil {
+		reader = s.overlay
+	} else {
+		snapshot := s.db.NewSnapshot()
+		reader, release = snapshot, func() { _ = snapshot.Close() } // fails only when closed twice
+	}
+	t := &turn{store: s, reader: reader, readOnly: true, seq: 1, now: now, nowMs: now.UnixMilli()}
 	for db, sp := range s.turn.dbs {
 		own := newSpace(sp.id, db)
 		own.keys, own.expiring = sp.keys, sp.expiring
 		t.dbs[db] = own
 		t.views[db] = &Tx{turn: t, db: db}
 	}
-	return t.views[0], func() { _ = snapshot.Close() } // fails only when closed twice
+	return t.views[0], release
 }
 
 // Unwanted is what a scan panics with once nobody wants what it reads: the way
@@ -594,6 +582,10 @@ func (tx *Tx) GiveUp() {
 
 // Metrics returns the storage engine's own figures.
 func (s *Store) Metrics() *pebble.Metrics { return s.db.Metrics() }
+
+// LogBytes returns how much disk space the log takes, and how much was ever
+// written to it since the start.
+func (s *Store) LogBytes() (size, written int64) { return s.log.Bytes(), s.log.BytesWritten() }
 
 // CachedObjects returns how many objects are in memory and their bytes.
 func (s *Store) CachedObjects() (count, bytes int) { return s.cache.count, s.cache.bytes }

@@ -763,14 +763,8 @@ func TestSoftIsBounded(t *testing.T) {
 // What Commit has said is on disk survives a crash; with everysec it survives
 // at least what was synced.
 func TestCrash(t *testing.T) {
-	for _, spare := range []int64{0, 64 << 10} {
-		t.Run(fmt.Sprint("spare=", spare), func(t *testing.T) { testCrash(t, spare) })
-	}
-}
-
-func testCrash(t *testing.T, spare int64) {
 	fs := vfs.NewCrashableMem()
-	s := open(t, fs, Options{Sync: SyncAlways, SpareLogBytes: spare})
+	s := open(t, fs, Options{Sync: SyncAlways})
 	tx := s.Begin(at(1))
 	put(tx, "k", "1")
 	commit(t, s)
@@ -804,24 +798,21 @@ func testCrash(t *testing.T, spare int64) {
 func TestOpenErrors(t *testing.T) {
 	fs := vfs.NewMem()
 	s := open(t, fs, Options{})
-	if _, err := Open("/data", Options{FS: fs, SpareLogBytes: 4096}); !errors.Is(err, ErrLocked) {
+	if _, err := Open("/data", Options{FS: fs}); !errors.Is(err, ErrLocked) {
 		t.Errorf("a second cairn: %v", err)
-	}
-	if names, err := fs.List("/data/" + storeDir); err != nil || strings.Contains(strings.Join(names, " "), sparePrefix) {
-		t.Errorf("a second cairn has left something in the folder: %v %v", names, err)
 	}
 	_ = s.Close()
 }
 
-// Log files that were written full of zeros beforehand, and outgrown, hold what
-// was committed like any others.
-func TestSpareLogs(t *testing.T) {
-	const size = 4096
+// The log is kept until what is in it stands in tables, and no longer: it does
+// not grow with what was ever written.
+func TestLogIsShortened(t *testing.T) {
+	const segment = 16 << 10
 	fs := vfs.NewCrashableMem()
 	rng := rand.New(rand.NewPCG(1, 2))
 	want := make(map[string]string)
 	for round := range 6 {
-		s := open(t, fs, Options{SpareLogBytes: size})
+		s := open(t, fs, Options{LogSegmentBytes: segment, MemTableBytes: 64 << 10})
 		tx := s.Begin(at(1))
 		if got := allKeys(tx); len(want) != int(tx.Keys()) {
 			t.Fatalf("round %d: %d keys, want %d: %s", round, tx.Keys(), len(want), got)
@@ -831,11 +822,20 @@ func TestSpareLogs(t *testing.T) {
 				t.Fatalf("round %d: %s is %q, want %q", round, key, got, value)
 			}
 		}
-		for range rng.IntN(40) {
-			key, value := fmt.Sprint("k", rng.IntN(50)), strings.Repeat("v", rng.IntN(500))+"."
+		for range 500 {
+			key, value := fmt.Sprint("k", rng.IntN(50)), strings.Repeat("v", rng.IntN(2000))+"."
 			put(s.Begin(at(1)), key, value)
 			commit(t, s)
 			want[key] = value
+		}
+		if err := s.db.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.releaseLog(); err != nil {
+			t.Fatal(err)
+		}
+		if size, written := s.LogBytes(); size > 8*segment || written < 300<<10 {
+			t.Errorf("round %d: the log takes %d bytes, %d were written", round, size, written)
 		}
 		if round%2 == 0 {
 			fs = fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 50, RNG: rng})
@@ -844,18 +844,5 @@ func TestSpareLogs(t *testing.T) {
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
-	}
-	names, err := fs.List("/data/" + storeDir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	spares := 0
-	for _, name := range names {
-		if strings.HasPrefix(name, sparePrefix) {
-			spares++
-		}
-	}
-	if spares > sparesKept+1 {
-		t.Errorf("%d spare files pile up: %v", spares, names)
 	}
 }

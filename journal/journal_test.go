@@ -1,0 +1,435 @@
+package journal
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+)
+
+const testSegment = 4096
+
+// world is a log beside what was appended to it.
+type world struct {
+	t    *testing.T
+	rng  *rand.Rand
+	fs   *vfs.MemFS
+	j    *Journal
+	log  []string
+	want []string // payloads; want[i] is record i+1
+
+	later   bool
+	after   uint64 // released
+	durable uint64 // acknowledged as synced
+}
+
+func newWorld(t *testing.T, seed uint64) *world {
+	w := &world{t: t, rng: rand.New(rand.NewPCG(seed, 1)), fs: vfs.NewCrashableMem()}
+	if err := w.fs.MkdirAll("/log", 0o755); err != nil || syncDir(w.fs, "/") != nil {
+		t.Fatal(err)
+	}
+	w.open()
+	return w
+}
+
+func (w *world) policy() Policy {
+	if w.later {
+		return Later
+	}
+	return Always
+}
+
+// open opens the log and holds what it hands out against what was appended. What
+// was not known to be synced may be missing, from some record on.
+func (w *world) open() {
+	w.t.Helper()
+	next := w.after + 1
+	var last uint64
+	j, err := Open(Options{
+		FS: w.fs, Dir: "/log", SegmentBytes: testSegment, Policy: w.policy(), After: w.after,
+		Apply: func(seq uint64, payload []byte) error {
+			if seq != next {
+				return fmt.Errorf("record %d comes where %d is expected", seq, next)
+			}
+			if int(seq) > len(w.want) || string(payload) != w.want[seq-1] {
+				return fmt.Errorf("record %d is not what was appended", seq)
+			}
+			next, last = seq+1, seq
+			return nil
+		},
+	})
+	if err != nil {
+		w.fail("open: %v", err)
+	}
+	last = max(last, w.after)
+	if last < w.durable {
+		w.fail("records %d to %d were synced and are missing", last+1, w.durable)
+	}
+	if j.Seq() != last {
+		w.fail("the last record is %d, not %d", j.Seq(), last)
+	}
+	w.j, w.want, w.durable = j, w.want[:last], last
+}
+
+func (w *world) step() {
+	switch n := w.rng.IntN(100); {
+	case n < 60:
+		payload := strings.Repeat(string(rune('a'+w.rng.IntN(26))), w.rng.IntN(300))
+		if w.rng.IntN(40) == 0 {
+			payload = strings.Repeat("L", w.rng.IntN(3*testSegment))
+		}
+		w.logf("append %d", len(payload))
+		seq, err := w.j.Append([]byte(payload))
+		if err != nil || int(seq) != len(w.want)+1 {
+			w.fail("append: %d, %v", seq, err)
+		}
+		w.want = append(w.want, payload)
+		if !w.later {
+			w.durable = seq
+		}
+	case n < 70:
+		w.logf("sync")
+		if err := w.j.Sync(); err != nil {
+			w.fail("sync: %v", err)
+		}
+		w.durable = uint64(len(w.want))
+	case n < 75:
+		w.later = !w.later
+		w.logf("later %v", w.later)
+		if err := w.j.SetPolicy(w.policy()); err != nil {
+			w.fail("policy: %v", err)
+		}
+		if !w.later {
+			w.durable = uint64(len(w.want))
+		}
+	case n < 85:
+		// Whoever releases has made it durable elsewhere.
+		w.after += uint64(w.rng.IntN(len(w.want) - int(w.after) + 1))
+		w.durable = max(w.durable, w.after)
+		w.logf("release %d", w.after)
+		if err := w.j.Release(w.after); err != nil {
+			w.fail("release: %v", err)
+		}
+	case n < 88:
+		w.logf("close and open")
+		if err := w.j.Close(); err != nil {
+			w.fail("close: %v", err)
+		}
+		w.durable = uint64(len(w.want))
+		w.open()
+	case n < 92:
+		w.copy()
+	default:
+		percent := w.rng.IntN(101)
+		w.logf("power failure, %d %%", percent)
+		fs := w.fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: w.rng})
+		_ = w.j.Close()
+		w.fs = fs
+		w.open()
+	}
+}
+
+// copy copies the log, and reads the copy.
+func (w *world) copy() {
+	w.logf("copy")
+	unpin := w.j.Pin()
+	dir := fmt.Sprintf("/copy-%d", len(w.log))
+	if err := w.fs.MkdirAll(dir, 0o755); err != nil {
+		w.t.Fatal(err)
+	}
+	if err := w.j.Copy(dir); err != nil {
+		w.fail("copy: %v", err)
+	}
+	n := w.after
+	err := Read(w.fs, dir, w.after, func(seq uint64, payload []byte) error {
+		if n++; seq != n || string(payload) != w.want[seq-1] {
+			return fmt.Errorf("record %d of the copy", seq)
+		}
+		return nil
+	})
+	if err != nil || int(n) != len(w.want) {
+		w.fail("the copy has %d of %d records: %v", n, len(w.want), err)
+	}
+	if err := unpin(); err != nil {
+		w.fail("unpin: %v", err)
+	}
+	if err := w.fs.RemoveAll(dir); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) logf(format string, args ...any) { w.log = append(w.log, fmt.Sprintf(format, args...)) }
+
+func (w *world) fail(format string, args ...any) {
+	w.t.Helper()
+	names, _ := w.fs.List("/log")
+	slices.Sort(names)
+	w.t.Fatalf("%s\nfiles: %s\nafter:\n%s", fmt.Sprintf(format, args...), strings.Join(names, " "), strings.Join(w.log[max(0, len(w.log)-30):], "\n"))
+}
+
+// What was synced is read again after a loss of power, in order, and nothing else,
+// whatever was written, released and lost before.
+func TestJournal(t *testing.T) {
+	for seed := range uint64(30) {
+		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, seed)
+			for range 400 {
+				w.step()
+			}
+			if err := w.j.Close(); err != nil {
+				t.Fatal(err)
+			}
+			// What is released does not pile up.
+			names, err := w.fs.List("/log")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if w.after == uint64(len(w.want)) && len(names) > segmentsFree+6 {
+				t.Errorf("%d files", len(names))
+			}
+		})
+	}
+}
+
+// filled is a log of a few segments, and its files.
+func filled(t testing.TB, policy Policy) (fs *vfs.MemFS, records int) {
+	t.Helper()
+	fs = vfs.NewCrashableMem()
+	if err := fs.MkdirAll("/log", 0o755); err != nil || syncDir(fs, "/") != nil {
+		t.Fatal(err)
+	}
+	j, err := Open(Options{FS: fs, Dir: "/log", SegmentBytes: testSegment, Policy: policy})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range 60 {
+		if _, err := j.Append([]byte(strings.Repeat(fmt.Sprint(n%10), 50+7*n))); err != nil {
+			t.Fatal(err)
+		}
+		records++
+	}
+	if policy != Always {
+		j.failed = errors.New("killed") // closing would sync
+	}
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return fs, records
+}
+
+func clone(fs *vfs.MemFS) *vfs.MemFS {
+	return fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(1, 1))})
+}
+
+func read(fs vfs.FS, after uint64) (n int, err error) {
+	err = Read(fs, "/log", after, func(uint64, []byte) error { n++; return nil })
+	return n, err
+}
+
+// Wherever a byte is damaged, either nothing is missing that was synced, or it is
+// said that something is. (The last record cannot be told from one that a loss of
+// power has cut off.)
+func TestDamage(t *testing.T) {
+	whole, records := filled(t, Always)
+	segments, err := scanDir(whole, "/log")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for _, s := range segments {
+		text, err := readFile(whole, s.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for at := 0; at < len(text); at += 13 {
+			fs := clone(whole)
+			spoilt := slices.Clone(text)
+			spoilt[at] ^= 0x55
+			f, err := fs.Create(s.path, vfs.WriteCategoryUnspecified)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := f.Write(spoilt); err != nil {
+				t.Fatal(err)
+			}
+			if err := f.Close(); err != nil {
+				t.Fatal(err)
+			}
+			n, err := read(fs, 0)
+			switch {
+			case errors.Is(err, ErrDamaged):
+				found++
+			case err != nil:
+				t.Errorf("%s, byte %d: %v", s.path, at, err)
+			case n < records-1:
+				t.Errorf("%s, byte %d: %d of %d records, and no error", s.path, at, n, records)
+			}
+			// What is not needed may be damaged.
+			if _, err := read(fs, uint64(records)); err != nil && at >= headerBytes {
+				t.Errorf("%s, byte %d: nothing is needed, and yet: %v", s.path, at, err)
+			}
+		}
+	}
+	if found < 100 {
+		t.Errorf("only %d damages were found", found)
+	}
+}
+
+// A segment that is missing is damage, unless it is not needed.
+func TestMissingSegment(t *testing.T) {
+	whole, _ := filled(t, Always)
+	segments, err := scanDir(whole, "/log")
+	if err != nil || len(segments) < 5 {
+		t.Fatal(len(segments), err)
+	}
+	r := reading{fs: whole, segments: segments}
+	if err := r.read(); err != nil {
+		t.Fatal(err)
+	}
+	for i, s := range segments {
+		if s.empty() || i+1 == len(segments) || segments[i+1].empty() {
+			continue // nothing behind it tells
+		}
+		fs := clone(whole)
+		if err := fs.Remove(s.path); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := read(fs, 0); !errors.Is(err, ErrDamaged) {
+			t.Errorf("without %s: %v", s.path, err)
+		}
+		if _, err := read(fs, s.last); err != nil {
+			t.Errorf("without %s, which is not needed: %v", s.path, err)
+		}
+	}
+}
+
+// After a write or a sync that failed nothing more is appended.
+func TestFaults(t *testing.T) {
+	for _, kind := range []errorfs.OpKind{errorfs.OpFileWriteAt, errorfs.OpFileSyncData, errorfs.OpCreate, errorfs.OpRename} {
+		for skip := range 12 {
+			mem := vfs.NewCrashableMem()
+			if err := mem.MkdirAll("/log", 0o755); err != nil || syncDir(mem, "/") != nil {
+				t.Fatal(err)
+			}
+			armed := make(chan struct{})
+			var mu sync.Mutex
+			left := skip
+			fs := errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
+				select {
+				case <-armed:
+				default:
+					return nil
+				}
+				if op.Kind != kind || strings.Contains(op.Path, partialSuffix) != (kind == errorfs.OpRename) && kind != errorfs.OpCreate {
+					return nil
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				if left--; left >= 0 {
+					return nil
+				}
+				return errors.New("the disk is on fire")
+			}))
+			j, err := Open(Options{FS: fs, Dir: "/log", SegmentBytes: testSegment})
+			if err != nil {
+				t.Fatal(err)
+			}
+			j.wake <- struct{}{} // nothing is prepared any more: the journal has to make segments itself
+			close(armed)
+			acknowledged := 0
+			for range 60 {
+				if _, err = j.Append(make([]byte, 300)); err != nil {
+					break
+				}
+				acknowledged++
+			}
+			if err == nil {
+				_ = j.Close()
+				continue // the fault was met by nobody, or did no harm
+			}
+			if _, again := j.Append(nil); again == nil {
+				t.Errorf("%v after %d: a record was appended after one had failed", kind, skip)
+			}
+			_ = j.Close()
+			n := 0
+			err = Read(mem.CrashClone(vfs.CrashCloneCfg{}), "/log", 0, func(uint64, []byte) error { n++; return nil })
+			if err != nil || n < acknowledged {
+				t.Errorf("%v after %d: %d of %d records, %v", kind, skip, n, acknowledged, err)
+			}
+		}
+	}
+}
+
+func TestNewerVersion(t *testing.T) {
+	fs, _ := filled(t, Always)
+	segments, err := scanDir(fs, "/log")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := fs.OpenReadWrite(segments[0].path, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		t.Fatal(err)
+	}
+	header := appendHeader(nil, segments[0].number, 0)
+	header[8]++
+	header = binary.LittleEndian.AppendUint32(header[:60], crc32.Checksum(header[:60], castagnoli))
+	if _, err := f.WriteAt(header, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := read(fs, 0); !errors.Is(err, errVersion) {
+		t.Errorf("%v", err)
+	}
+}
+
+// Whatever is in the files, reading them ends, with whole records or an error.
+func FuzzRead(f *testing.F) {
+	fs, _ := filled(f, Always)
+	segments, err := scanDir(fs, "/log")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, s := range segments[:3] {
+		text, err := readFile(fs, s.path)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(text, uint64(0))
+		f.Add(text[:len(text)/2], uint64(7))
+	}
+	f.Fuzz(func(t *testing.T, text []byte, after uint64) {
+		fs := vfs.NewMem()
+		if err := fs.MkdirAll("/log", 0o755); err != nil || syncDir(fs, "/") != nil {
+			t.Fatal(err)
+		}
+		w, err := fs.Create("/log/"+segmentName(1), vfs.WriteCategoryUnspecified)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write(text); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		last := after
+		_ = Read(fs, "/log", after, func(seq uint64, payload []byte) error {
+			if seq <= last {
+				t.Errorf("record %d after %d", seq, last)
+			}
+			last = seq
+			return nil
+		})
+	})
+}
