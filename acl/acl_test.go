@@ -305,24 +305,29 @@ func TestPubSubDefault(t *testing.T) {
 
 func TestLoad(t *testing.T) {
 	us := newTestUsers()
-	old, bob := us.Default(), set(t, us, "bob", "on >x ~a +get (~b +lpush)")
+	old, bob := us.Default(), set(t, us, "bob", "on >x ~a resetchannels &n* +get (~b +lpush)")
 	var file bytes.Buffer
 	if err := us.Save(&file); err != nil {
 		t.Fatal(err)
 	}
 	other := newTestUsers()
 	alice := set(t, other, "alice", "on")
-	def := other.Default()
-	gone, err := other.Load("\n"+file.String()+"  \r\n", "users.acl")
-	if err != nil || !slices.Equal(gone, []*User{alice}) || other.Get("alice") != nil || other.Default() != def || other.Default() == old {
-		t.Fatalf("%v, %v", gone, err)
+	def, sameBob := other.Default(), set(t, other, "bob", "on +lpush resetchannels")
+	gone, deafer, err := other.Load("\n"+file.String()+"  \r\n", "users.acl")
+	if err != nil || !slices.Equal(gone, []*User{alice}) || len(deafer) > 0 || other.Get("alice") != nil || other.Default() != def || other.Default() == old {
+		t.Fatalf("%v, %v, %v", gone, deafer, err)
 	}
-	if got := other.Get("bob").String(); got != bob.String() {
+	if got := other.Get("bob"); got != sameBob || got.String() != bob.String() {
 		t.Errorf("got %s", got)
+	}
+	// Fewer channels, for bob.
+	_, deafer, err = other.Load("user bob on ~a resetchannels &news\nuser default on nopass ~* &* +@all", "users.acl")
+	if err != nil || !slices.Equal(deafer, []*User{sameBob}) {
+		t.Errorf("%v, %v", deafer, err)
 	}
 	// A file without a default user makes it what it was in the beginning.
 	set(t, other, DefaultName, "resetpass >x -get")
-	if _, err := other.Load("user eve on", "users.acl"); err != nil || !other.Default().Unrestricted() || !other.Default().LetsIn() {
+	if _, _, err := other.Load("user eve on", "users.acl"); err != nil || !other.Default().Unrestricted() || !other.Default().LetsIn() {
 		t.Errorf("%v, %s", err, other.Default())
 	}
 }
@@ -339,7 +344,7 @@ func TestLoadErrors(t *testing.T) {
 	} {
 		us := newTestUsers()
 		set(t, us, "keep", "on")
-		gone, err := us.Load(text, "f")
+		gone, _, err := us.Load(text, "f")
 		if err == nil || err.Error() != want+end || gone != nil || us.Get("keep") == nil || len(us.All()) != 2 {
 			t.Errorf("%q:\ngot  %v\nwant %s", text, err, want+end)
 		}
@@ -424,7 +429,7 @@ func FuzzACLRules(f *testing.F) {
 		}
 		described := u.String()
 		again := newTestUsers()
-		if _, err := again.Load(u.Line(), "f"); err != nil {
+		if _, _, err := again.Load(u.Line(), "f"); err != nil {
 			t.Fatalf("%q is not read again: %v", described, err)
 		}
 		if got := again.Get("u").String(); got != described {

@@ -138,11 +138,11 @@ func (u *User) Line() string { return "user " + u.name + " " + u.String() }
 
 // Load replaces all users by those that are described in a file, one a line:
 // all of them, or none when there is an error, which says where in the file
-// (named path) things are wrong, without showing passwords. It returns the
-// users that are no more; those of the same names are others. The default user
-// stays the same one, with the rules of the file or, if the file has none, of
-// the beginning.
-func (us *Users) Load(text, path string) (gone []*User, err error) {
+// (named path) things are wrong, without showing passwords. Who has the name of
+// a user there was is that user, with other rules; the default user has those
+// of the beginning if the file says nothing of him. It returns the users that
+// are no more, and those that may not hear all that they could.
+func (us *Users) Load(text, path string) (gone, deafer []*User, err error) {
 	next := &Users{AllChannels: us.AllChannels, known: us.known, byName: make(map[string]*User)}
 	var complaints strings.Builder
 	number := 0
@@ -151,21 +151,23 @@ func (us *Users) Load(text, path string) (gone []*User, err error) {
 		next.loadLine(strings.Trim(line, " \t\r\n"), fmt.Sprintf("%s:%d", path, number), number, &complaints)
 	}
 	if complaints.Len() > 0 {
-		return nil, LoadError(complaints.String() + "WARNING: ACL errors detected, no change to the previously active ACL rules was performed")
+		return nil, nil, LoadError(complaints.String() + "WARNING: ACL errors detected, no change to the previously active ACL rules was performed")
 	}
 	if next.Default() == nil {
 		next.add(next.newDefault())
 	}
-	for _, u := range us.All() {
-		if u.name != DefaultName {
-			gone = append(gone, u)
+	for _, old := range us.All() {
+		if u := next.byName[old.name]; u == nil {
+			gone = append(gone, old)
+			delete(us.byName, old.name)
+		} else if old.hearsLess(u) {
+			deafer = append(deafer, old)
 		}
 	}
-	us.byName = map[string]*User{DefaultName: us.Default()}
 	for _, u := range next.byName {
 		us.add(u)
 	}
-	return gone, nil
+	return gone, deafer, nil
 }
 
 // LoadError is all that is wrong with a file, in one line and in Redis' words.

@@ -66,7 +66,7 @@ var aclCommands = []Command{
 	{
 		Parent: "acl", Name: "load", Arity: 2, Flags: Admin | NoScript | Loading | Stale,
 		Group: "server", Since: "6.0.0",
-		Summary:    "Replaces all users by those of the ACL file, and closes the connections of all but the default one.",
+		Summary:    "Replaces all users by those of the ACL file. Closes the connections of users whom it does not name, and those that listen to what their users may no longer hear.",
 		Complexity: "O(N) where N is the number of users and connections",
 		Run:        aclLoad,
 	},
@@ -134,7 +134,7 @@ func aclSetUser(c *Ctx) error {
 		return resp.Error("ERR " + err.Error())
 	}
 	if hearsLess {
-		c.expel(func(s *Session) bool { return s.User == u && listensBeyond(s, u) })
+		c.expelListeners(u)
 	}
 	c.Out.OK()
 	return nil
@@ -171,6 +171,14 @@ func aclDelUser(c *Ctx) error {
 func (c *Ctx) expelUsers(gone []*acl.User) {
 	if len(gone) > 0 {
 		c.expel(func(s *Session) bool { return slices.Contains(gone, s.User) })
+	}
+}
+
+// expelListeners closes the connections that listen to what their users may no
+// longer hear.
+func (c *Ctx) expelListeners(users ...*acl.User) {
+	if len(users) > 0 {
+		c.expel(func(s *Session) bool { return slices.Contains(users, s.User) && listensBeyond(s, s.User) })
 	}
 }
 
@@ -279,11 +287,12 @@ func aclLoad(c *Ctx) error {
 	if c.Config().ACLFile == "" {
 		return errNoACLFile
 	}
-	gone, err := c.Server.loadACLFile()
+	gone, deafer, err := c.Server.loadACLFile()
 	if err != nil {
 		return resp.Error("ERR " + err.Error())
 	}
 	c.expelUsers(gone)
+	c.expelListeners(deafer...)
 	c.Out.OK()
 	return nil
 }
@@ -305,11 +314,11 @@ func aclSave(c *Ctx) error {
 	return nil
 }
 
-func (srv *Server) loadACLFile() (gone []*acl.User, err error) {
+func (srv *Server) loadACLFile() (gone, deafer []*acl.User, err error) {
 	path := srv.Config.ACLFile
 	text, err := srv.ReadFile(path)
 	if err != nil {
-		return nil, acl.LoadError(fmt.Sprintf("Error loading ACLs, opening file '%s': %s", path, reasonOf(err)))
+		return nil, nil, acl.LoadError(fmt.Sprintf("Error loading ACLs, opening file '%s': %s", path, reasonOf(err)))
 	}
 	return srv.Users.Load(string(text), path)
 }
@@ -340,7 +349,7 @@ func (srv *Server) LoadUsers() error {
 	if config.ACLFile == "" {
 		return nil
 	}
-	_, err := srv.loadACLFile()
+	_, _, err := srv.loadACLFile()
 	return err
 }
 

@@ -120,17 +120,28 @@ func TestACLFile(t *testing.T) {
 		t.Errorf("saved\n%s", f.text)
 	}
 
-	// Reading again closes the connections of all but the default user.
-	bob, other := b.client("10.0.0.1:2"), b.client("10.0.0.1:3")
+	// Who is in the file goes on, with the rules that are there, unless it listens
+	// to what it may no longer hear.
+	bob, ear, eve, other := b.client("10.0.0.1:2"), b.client("10.0.0.1:3"), b.client("10.0.0.1:4"), b.client("10.0.0.1:5")
 	b.expect(bob, "AUTH bob secret -> +OK")
+	b.expect(s, "ACL SETUSER eve allchannels -> +OK")
+	b.expect(ear, "AUTH eve x -> +OK", "SUBSCRIBE news -> *3 $9 subscribe $4 news :1")
+	b.expect(eve, "AUTH eve x -> +OK")
 	b.expect(other, "AUTH default x -> +OK")
+	f.text = strings.Replace(f.text, "+@list", "+@list +ping", 1)
 	b.expect(s, "ACL LOAD -> +OK")
-	if !bob.Killed || bob.User != b.server.Users.Default() || other.Killed || s.CloseAfterReply {
-		t.Errorf("killed: %v, %v, %v", bob.Killed, other.Killed, s.CloseAfterReply)
+	if bob.Killed || !ear.Killed || ear.User != b.server.Users.Default() || eve.Killed || other.Killed || s.CloseAfterReply {
+		t.Errorf("killed: %v, %v, %v, %v, %v", bob.Killed, ear.Killed, eve.Killed, other.Killed, s.CloseAfterReply)
 	}
+	if !strings.Contains(bob.User.String(), "+ping") {
+		t.Errorf("bob is still %s", bob.User)
+	}
+
+	// Who is not, does not.
+	f.text = f.text[:strings.Index(f.text, "user eve")]
 	b.expect(s, "AUTH eve x -> +OK", "ACL LOAD -> +OK")
-	if !s.CloseAfterReply {
-		t.Error("eve goes on as a user who is no more")
+	if bob.Killed || !eve.Killed || eve.User != b.server.Users.Default() || !s.CloseAfterReply {
+		t.Errorf("eve goes on as a user who is no more: %v, %v, %v", bob.Killed, eve.Killed, s.CloseAfterReply)
 	}
 
 	f.text = "user bob +nosuch\nuser"
@@ -140,7 +151,7 @@ func TestACLFile(t *testing.T) {
 	f.err = errors.New("disk full")
 	b.expect(other, "ACL SAVE -> -"+string(errACLSave),
 		"ACL LOAD -> -ERR Error loading ACLs, opening file 'users.acl': No such file or directory",
-		"ACL USERS -> *3 $3 bob $7 default $3 eve")
+		"ACL USERS -> *2 $3 bob $7 default")
 	b.server.Config.ACLFile = ""
 	b.expect(other, "ACL SAVE -> -"+string(errNoACLFile), "ACL LOAD -> -"+string(errNoACLFile))
 }
