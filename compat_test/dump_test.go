@@ -304,6 +304,7 @@ func streamFacts(t *testing.T, r *redis.Client, key string) string {
 	var b strings.Builder
 	fmt.Fprintln(&b, i.Length, i.LastGeneratedID, i.MaxDeletedEntryID, i.EntriesAdded, i.RecordedFirstEntryID, i.FirstEntry, i.LastEntry)
 	for _, g := range value(t, r.XInfoGroups(t.Context(), key)) {
+		g.EntriesRead, g.Lag = 0, 0 // 7.0 has them wrong once entries have gone (8.2)
 		fmt.Fprintf(&b, "%+v\n", g)
 		for _, c := range value(t, r.XInfoConsumers(t.Context(), key, g.Name)) {
 			fmt.Fprintln(&b, c.Name, c.Pending)

@@ -50,6 +50,7 @@ var differences = []difference{
 	{"fields that XINFO did not have (7.2, 8.6, 8.8)", set("XINFO"), func(_ []string, redis, cairn frame) (frame, frame) {
 		return redis, mode{name: "without", args: newFields}.apply(cairn)
 	}},
+	{"what a group has read, and its lag (8.2)", set("XINFO"), both(mode{name: "hide", args: []string{"entries-read", "lag"}}.apply)},
 	{"radix trees are estimated", set("XINFO"), both(mode{name: "hide", args: []string{"radix-tree-keys", "radix-tree-nodes"}}.apply)},
 	{"IDs made from the clock", nil, func(_ []string, redis, cairn frame) (frame, frame) { return pairwise(redis, cairn, sameClockID) }},
 	{"time has passed", set("TTL", "PTTL", "EXPIRETIME", "PEXPIRETIME"), passed},

@@ -75,9 +75,17 @@ func (s *Stream) CreateGroup(name []byte, last ID, entriesRead int64) error {
 	if s.byName[string(name)] != nil {
 		return ErrGroupExists
 	}
-	s.addGroup(name, last, entriesRead)
+	s.addGroup(name, last, s.atMostAdded(entriesRead))
 	s.tx.ChangedQuietly(s.o, "xgroup-create")
 	return nil
+}
+
+// atMostAdded bounds what a client says that a group has read.
+func (s *Stream) atMostAdded(entriesRead int64) int64 {
+	if entriesRead != ReadUnknown && uint64(entriesRead) > s.added {
+		return int64(s.added)
+	}
+	return entriesRead
 }
 
 // addGroup adds a group of a new name, without a word to anybody.
@@ -180,10 +188,12 @@ func (g *Group) EntriesRead() int64 { return g.entriesRead }
 // Lag returns how many entries the group has not read yet, if that is known.
 func (g *Group) Lag() (lag int64, known bool) {
 	s := g.s
-	if s.added == 0 {
+	switch {
+	case s.length == 0:
 		return 0, true
-	}
-	if g.entriesRead != ReadUnknown && !s.rangeHasTombstone(g.last) {
+	case g.last.Less(s.first) && s.maxDeleted.Less(s.first):
+		return int64(s.length), true
+	case g.countsOn():
 		return int64(s.added) - g.entriesRead, true
 	}
 	if read := s.distance(g.last); read != ReadUnknown {
@@ -192,9 +202,16 @@ func (g *Group) Lag() (lag int64, known bool) {
 	return 0, false
 }
 
+// countsOn reports whether each entry that the group is yet to read is one more
+// of those ever added: the count so far is known, and no entry behind is gone.
+func (g *Group) countsOn() bool {
+	s := g.s
+	return g.entriesRead != ReadUnknown && !g.last.Less(s.first) && !g.last.Less(s.maxDeleted)
+}
+
 // SetID makes the group go on behind last.
 func (g *Group) SetID(last ID, entriesRead int64) {
-	g.last, g.entriesRead = last, entriesRead
+	g.last, g.entriesRead = last, g.s.atMostAdded(entriesRead)
 	g.move()
 	g.s.tx.ChangedQuietly(g.s.o, "xgroup-setid")
 }
@@ -351,11 +368,10 @@ func (g *Group) ReadNew(c *Consumer, b Batch, noAck bool, yield func(*Entry)) (d
 
 // pass moves the group on to the entry id.
 func (g *Group) pass(id ID) {
-	s := g.s
-	if g.entriesRead != ReadUnknown && !s.rangeHasTombstone(id) {
+	if g.countsOn() {
 		g.entriesRead++
-	} else if s.added > 0 {
-		g.entriesRead = s.distance(id)
+	} else if g.s.added > 0 {
+		g.entriesRead = g.s.distance(id)
 	}
 	g.last = id
 }

@@ -14,8 +14,9 @@ type model struct {
 	last       ID
 	maxDeleted ID
 	added      int64
-	nodes      int // macro nodes begun
-	inNode     int // entries that the last one ever got
+	told       bool // that things were otherwise: the counts are not what happened
+	nodes      int  // macro nodes begun
+	inNode     int  // entries that the last one ever got
 	groups     map[string]*modelGroup
 
 	idem       Idempotence
@@ -72,6 +73,7 @@ type modelEntry struct {
 type modelGroup struct {
 	last      ID
 	read      int64
+	told      bool
 	consumers map[string]*modelConsumer
 	pending   []modelPending // by ID
 	nacks     int64
@@ -274,21 +276,27 @@ func (m *model) delete(ids []ID) (n int) {
 	return n
 }
 
-func (m *model) tombstone(id ID) bool {
-	return len(m.entries) > 0 && !m.maxDeleted.IsZero() && !m.maxDeleted.Less(m.first()) && !m.maxDeleted.Less(id)
+// gone reports whether an entry that stood between others is no more.
+func (m *model) gone() bool { return len(m.entries) > 0 && !m.maxDeleted.Less(m.first()) }
+
+func (m *model) countsOn(g *modelGroup) bool {
+	return g.read != -1 && !g.last.Less(m.first()) && !g.last.Less(m.maxDeleted)
 }
 
 func (m *model) distance(id ID) int64 {
 	if m.added == 0 {
 		return 0
 	}
-	if (len(m.entries) == 0 && !m.last.Less(id)) || id == m.last {
+	if len(m.entries) == 0 && !m.last.Less(id) {
 		return m.added
 	}
-	if m.last.Less(id) {
+	if id.Less(m.maxDeleted) {
 		return -1
 	}
-	if m.maxDeleted.IsZero() || m.maxDeleted.Less(m.first()) {
+	if id == m.last {
+		return m.added
+	}
+	if !m.last.Less(id) && !m.gone() {
 		if id.Less(m.first()) {
 			return m.added - int64(len(m.entries))
 		}
@@ -300,16 +308,29 @@ func (m *model) distance(id ID) int64 {
 }
 
 func (m *model) lag(g *modelGroup) string {
-	if m.added == 0 {
+	if len(m.entries) == 0 {
 		return "0"
 	}
-	if g.read != -1 && !m.tombstone(g.last) {
+	if g.last.Less(m.first()) && !m.gone() {
+		return fmt.Sprint(len(m.entries))
+	}
+	if m.countsOn(g) {
 		return fmt.Sprint(m.added - g.read)
 	}
 	if d := m.distance(g.last); d != -1 {
 		return fmt.Sprint(m.added - d)
 	}
 	return "?"
+}
+
+// unread is the lag as one counts it.
+func (m *model) unread(g *modelGroup) (n int) {
+	for _, e := range m.entries {
+		if g.last.Less(e.id) {
+			n++
+		}
+	}
+	return n
 }
 
 func (g *modelGroup) find(id ID) (int, bool) {
@@ -349,7 +370,7 @@ func (m *model) readNew(g *modelGroup, name string, count int, noAck bool, now i
 		if !g.last.Less(e.id) {
 			continue
 		}
-		if g.read != -1 && !m.tombstone(e.id) {
+		if m.countsOn(g) {
 			g.read++
 		} else if m.added > 0 {
 			g.read = m.distance(e.id)
@@ -388,6 +409,7 @@ func (m *model) readHistory(g *modelGroup, name string, after ID, count int, now
 }
 
 func (m *model) claim(g *modelGroup, name string, ids []ID, o Claim, now int64) (got []string) {
+	g.told = g.told || g.last.Less(o.LastID)
 	g.last = later(g.last, o.LastID)
 	g.consumer(name, now)
 	for _, id := range ids {

@@ -313,7 +313,7 @@ func (p *player) setID(s *Stream) {
 	if len(p.m.entries) == 0 {
 		last = p.id()
 	}
-	if last.Less(s.TopID()) {
+	if last.Less(s.TopID()) || last.Less(s.MaxDeletedID()) {
 		return
 	}
 	var deleted ID
@@ -328,6 +328,7 @@ func (p *player) setID(s *Stream) {
 	}
 	p.note("setid %s %v %s", last, added, deleted)
 	s.SetID(last, added, deleted)
+	p.m.told = p.m.told || last.Less(p.m.last) || added != nil || !deleted.IsZero()
 	p.m.last = last
 	if !deleted.IsZero() {
 		p.m.maxDeleted = deleted
@@ -382,7 +383,7 @@ func (p *player) group(s *Stream) {
 		if err := s.CreateGroup([]byte(name), last, read); err != nil {
 			p.fatal("create group: %v", err)
 		}
-		p.m.groups[name] = &modelGroup{last: last, read: read, consumers: map[string]*modelConsumer{}}
+		p.m.groups[name] = &modelGroup{last: last, read: min(read, p.m.added), told: read != ReadUnknown, consumers: map[string]*modelConsumer{}}
 	case p.rnd.IntN(4) == 0:
 		p.note("destroy %s", name)
 		p.same("destroy", s.DestroyGroup([]byte(name)), true)
@@ -391,7 +392,7 @@ func (p *player) group(s *Stream) {
 		p.same("create", s.CreateGroup([]byte(name), ID{}, 0), ErrGroupExists)
 		last := p.id()
 		p.note("group setid %s %s", name, last)
-		g.last, g.read = last, -1
+		g.last, g.read, g.told = last, ReadUnknown, false
 		s.Group([]byte(name)).SetID(last, -1)
 	}
 }
@@ -600,6 +601,9 @@ func (p *player) compare(s *Stream) {
 		text := fmt.Sprint(lag)
 		if !known {
 			text = "?"
+		}
+		if known && !m.told && !mg.told {
+			p.same("lag of "+g.Name(), lag, int64(m.unread(mg)))
 		}
 		p.same("group "+g.Name(), fmt.Sprint(g.LastDelivered(), g.EntriesRead(), text, g.PendingCount(), g.NackedCount()), fmt.Sprint(mg.last, mg.read, m.lag(mg), len(mg.pending), mg.nacked()))
 		lowest, highest := g.PendingEnds()

@@ -200,15 +200,6 @@ func (s *Stream) forget() {
 	s.headLive = 0
 }
 
-// rangeHasTombstone reports whether an entry from id on was deleted, as far as
-// the highest deleted ID tells.
-func (s *Stream) rangeHasTombstone(id ID) bool {
-	if s.length == 0 || s.maxDeleted.IsZero() || s.maxDeleted.Less(s.first) {
-		return false
-	}
-	return !s.maxDeleted.Less(id)
-}
-
 // ReadUnknown stands for a number of entries read that is not known.
 const ReadUnknown = -1
 
@@ -218,18 +209,18 @@ func (s *Stream) distance(id ID) int64 {
 	switch {
 	case s.added == 0:
 		return 0
-	case s.length == 0 && !s.last.Less(id), id == s.last:
+	case s.length == 0 && !s.last.Less(id):
 		return int64(s.added)
-	case s.last.Less(id):
+	case id.Less(s.maxDeleted):
 		return ReadUnknown
-	}
-	if s.maxDeleted.IsZero() || s.maxDeleted.Less(s.first) {
-		switch id.Compare(s.first) {
-		case -1:
-			return int64(s.added - s.length)
-		case 0:
-			return int64(s.added - s.length + 1)
-		}
+	case id == s.last:
+		return int64(s.added)
+	case s.first.Less(s.maxDeleted) || s.last.Less(id):
+		return ReadUnknown
+	case id.Less(s.first):
+		return int64(s.added - s.length)
+	case id == s.first:
+		return int64(s.added - s.length + 1)
 	}
 	return ReadUnknown
 }
