@@ -139,7 +139,8 @@ func (srv *Server) runID() string {
 }
 
 func infoClients(r *report) {
-	var input, output, blocked int
+	var input, output, blocked, listening, watching int
+	awaited := make(map[DBKey]bool) // true: also by who wants to know that the key is gone
 	list := r.c.Server.sessions()
 	for _, s := range list {
 		used, free := s.Peer.QueryBuffer()
@@ -147,6 +148,24 @@ func infoClients(r *report) {
 		output = max(output, s.Out.Len())
 		if s.Blocked != nil || s.Paused {
 			blocked++
+		}
+		if s.Blocked != nil {
+			for _, key := range s.Blocked.Wait.Keys {
+				ref := DBKey{DB: s.Blocked.DB, Key: key}
+				awaited[ref] = awaited[ref] || s.Blocked.Wait.AlsoGone
+			}
+		}
+		if s.Subs.Len() > 0 {
+			listening++
+		}
+		if len(s.Watching) > 0 {
+			watching++
+		}
+	}
+	onNoKey := 0
+	for _, alsoGone := range awaited {
+		if alsoGone {
+			onNoKey++
 		}
 	}
 	r.put("connected_clients", len(list))
@@ -156,6 +175,11 @@ func infoClients(r *report) {
 	r.put("client_recent_max_output_buffer", output)
 	r.put("blocked_clients", blocked)
 	r.put("tracking_clients", r.c.Server.Tracking.Clients())
+	r.put("pubsub_clients", listening)
+	r.put("watching_clients", watching)
+	r.put("total_watched_keys", len(r.c.Server.Watchers))
+	r.put("total_blocking_keys", len(awaited))
+	r.put("total_blocking_keys_on_nokey", onNoKey)
 }
 
 func infoMemory(r *report) {

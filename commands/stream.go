@@ -105,7 +105,8 @@ const (
 	errLimitExact     resp.Error = "ERR syntax error, LIMIT cannot be used without the special ~ option"
 	errTrimNothing    resp.Error = "ERR syntax error, XTRIM must be called with a trimming strategy"
 	errEntryTooLarge  resp.Error = "ERR Elements are too large to be stored"
-	errReadUnbalanced resp.Error = "ERR Unbalanced XREAD list of streams: for each stream key an ID or '$' must be specified."
+	errReadUnbalanced resp.Error = "ERR Unbalanced 'xread' list of streams: for each stream key an ID, '+', or '$' must be specified."
+	errNewUnbalanced  resp.Error = "ERR Unbalanced 'xreadgroup' list of streams: for each stream key an ID or '>' must be specified."
 	errGroupInRead    resp.Error = "ERR The GROUP option is only supported by XREADGROUP. You called XREAD instead."
 	errNoAckInRead    resp.Error = "ERR The NOACK option is only supported by XREADGROUP. You called XREAD instead."
 	errClaimInRead    resp.Error = "ERR The CLAIM option is only supported by XREADGROUP. You called XREAD instead."
@@ -113,6 +114,7 @@ const (
 	errMaxCount       resp.Error = "ERR MAXCOUNT must be a positive integer"
 	errMaxCountSmall  resp.Error = "ERR MAXCOUNT must be greater than or equal to COUNT"
 	errMaxSize        resp.Error = "ERR MAXSIZE must be a positive integer"
+	errSetIDGone      resp.Error = "ERR The ID specified in XSETID is smaller than current max_deleted_entry_id"
 	errSetIDTop       resp.Error = "ERR The ID specified in XSETID is smaller than the target stream top item"
 	errSetIDDeleted   resp.Error = "ERR The ID specified in XSETID is smaller than the provided max_deleted_entry_id"
 	errSetIDAdded     resp.Error = "ERR The entries_added specified in XSETID is smaller than the target stream length"
@@ -525,6 +527,8 @@ func xsetid(c *Ctx) error {
 		return err
 	case s == nil:
 		return ErrNoSuchKey
+	case last.Less(s.MaxDeletedID()):
+		return errSetIDGone
 	case last.Less(s.TopID()):
 		return errSetIDTop
 	case added != nil && *added < s.Len():
@@ -677,7 +681,10 @@ type readArgs struct {
 const unblockedCount = 1000
 
 func readRead(c *Ctx, withGroup bool) (r readArgs) {
-	a := &c.Args
+	a, unbalanced := &c.Args, errReadUnbalanced
+	if withGroup {
+		unbalanced = errNewUnbalanced
+	}
 	for a.More() && r.keys == nil {
 		value := a.Len() > 1
 		switch {
@@ -698,7 +705,7 @@ func readRead(c *Ctx, withGroup bool) (r readArgs) {
 			r.idleMin = a.idleMin()
 		case value && a.Word("STREAMS"):
 			if a.Len()%2 == 1 {
-				a.Fail(errReadUnbalanced)
+				a.Fail(unbalanced)
 				return r
 			}
 			n := a.Len() / 2

@@ -263,6 +263,9 @@ func (d *duel) settle(a *actor, run []move, frames [2][]frame, script *transcrip
 	}
 	bad := d.compareRun(a, run, frames)
 	script.addRun(a, run, frames[0])
+	if d.forked {
+		return bad, nil
+	}
 	for _, name := range slices.Sorted(maps.Keys(others)) {
 		script.addRead(name, others[name][0])
 		if worse := d.compareOther(d.actors[name], *others[name]); worse != nil && bad == nil {
@@ -276,6 +279,7 @@ func (d *duel) settle(a *actor, run []move, frames [2][]frame, script *transcrip
 // compareRun compares what the client that has sent the run was sent.
 func (d *duel) compareRun(a *actor, run []move, frames [2][]frame) *disagreement {
 	redis, cairn := replies(frames[0]), replies(frames[1])
+	parted := d.tally[parting]
 	for i, m := range run {
 		if i >= len(redis) && i >= len(cairn) {
 			break
@@ -286,6 +290,10 @@ func (d *duel) compareRun(a *actor, run []move, frames [2][]frame) *disagreement
 		if !d.tally.agree(a.calls(m.args), redis[i], cairn[i]) {
 			r, c := firstDifference("", redis[i], cairn[i])
 			return &disagreement{at: i, client: a.name, args: m.args, redis: r, cairn: c}
+		}
+		if d.tally[parting] > parted {
+			d.forked = true
+			return nil
 		}
 		a.answered(m.args, redis[i])
 	}
