@@ -36,7 +36,7 @@ func (l *loop) accept(link link, now time.Time) {
 	}
 	c := newConn(link)
 	if err := l.poller.add(link, c, toRead); err != nil {
-		l.log.Warningf("Client %s: %v", c.remote, err)
+		l.complain("Client %s: %v", c.remote, err)
 		link.close()
 		return
 	}
@@ -61,7 +61,7 @@ func isLocal(a net.Addr) bool {
 
 // acceptLater leaves those who knock waiting: there is no room for them.
 func (l *loop) acceptLater(reason error, now time.Time) {
-	l.log.Warningf("Accepting a connection: %v", reason)
+	l.complain("Accepting a connection: %v", reason)
 	if err := l.poller.accept(false); err != nil {
 		l.fatal = err
 	}

@@ -48,6 +48,7 @@ type conn struct {
 	// unauthenticated is what the client was when its last command came.
 	unauthenticated bool
 
+	inLine        int       // size of the output with which it stands in line; 0: it does not
 	overSoftSince time.Time // zero: output below its soft limit
 	read          *longRead // the long read that runs for this client, if any
 	remote, local string

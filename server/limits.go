@@ -25,7 +25,7 @@ func (l *loop) outputTooLong(c *conn, now time.Time) bool {
 	case now.Sub(c.overSoftSince) <= time.Duration(limit.SoftSeconds)*time.Second:
 		return false
 	}
-	l.log.Warningf("Client %s (id %d) closed: %d bytes of output that it did not read, more than client-output-buffer-limit allows", c.remote, c.session.ID, size)
+	l.complain("Client %s (id %d) closed: %d bytes of output that it did not read, more than client-output-buffer-limit allows", c.remote, c.session.ID, size)
 	l.broker.Server().Counters.OutputLimitKills++
 	l.drop(c)
 	return true
@@ -39,7 +39,7 @@ func (l *loop) queryTooLong(c *conn) bool {
 	if int64(len(c.input))+queued <= l.config.ClientQueryBufferLimit {
 		return false
 	}
-	l.log.Warningf("Client %s (id %d) closed: %d bytes of input that are no whole command and %d bytes of queued commands, more than client-query-buffer-limit allows",
+	l.complain("Client %s (id %d) closed: %d bytes of input that are no whole command and %d bytes of queued commands, more than client-query-buffer-limit allows",
 		c.remote, c.session.ID, len(c.input), queued)
 	l.broker.Server().Counters.QueryLimitKills++
 	return true
@@ -55,7 +55,7 @@ func (l *loop) evict() {
 			return // those that are left are not to be closed
 		}
 		c := s.Peer.(*conn)
-		l.log.Warningf("Client %s (id %d) closed: it takes %d bytes, and clients together more than maxmemory-clients allows", c.remote, s.ID, bytes)
+		l.complain("Client %s (id %d) closed: it takes %d bytes, and clients together more than maxmemory-clients allows", c.remote, s.ID, bytes)
 		srv.Counters.Evicted++
 		l.drop(c)
 	}
@@ -72,6 +72,7 @@ const (
 // of them at a time.
 func (l *loop) upkeep(now time.Time) {
 	l.upkeepAt = now.Add(upkeepPeriod)
+	l.sumUp(now)
 	for range min(len(l.conns), len(l.conns)/upkeepParts+1) {
 		if len(l.conns) == 0 {
 			return

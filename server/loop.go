@@ -21,7 +21,8 @@ import (
 //	take      new connections, ends of connections, room to write, the inbox
 //	turn      read what is there and give it to the broker, command by command
 //	          (broker.Begin, Do …, End: when End returns, the turn is on disk)
-//	send      one write for each connection that has replies
+//	send      one write for each connection that has replies; of large ones a part
+//	          at a time (pace.go)
 //
 // Nothing is sent between Begin and End, and no connection is dropped: what a
 // command answers leaves only when it is durable, and the end of a client comes
@@ -37,7 +38,7 @@ import (
 
 const (
 	turnRequestsMax = 4096
-	turnBytesMax    = 16 << 20
+	turnBytesMax    = 4 << 20
 	turnWrittenMax  = 64 << 20 // bytes of the batch
 	turnTimeMax     = 5 * time.Millisecond
 	shareMax        = 256 // commands of one connection before the next has its go
@@ -57,6 +58,9 @@ type loop struct {
 	poller poller
 	inbox  inbox
 	reads  readSlots
+
+	line       line
+	complaints complaints
 	// background is work that has to end before the store is closed.
 	background sync.WaitGroup
 
@@ -119,6 +123,7 @@ func (l *loop) run() (err error) {
 		if l.fatal != nil {
 			return l.fatal
 		}
+		l.sendLine()
 		l.evict()
 		if !now.Before(l.upkeepAt) {
 			l.upkeep(now)
@@ -132,7 +137,7 @@ func (l *loop) run() (err error) {
 
 // patience is how long to wait if nothing happens; negative: for ever.
 func (l *loop) patience(now time.Time) time.Duration {
-	if len(l.queue) > 0 {
+	if len(l.queue) > 0 || len(l.line.conns) > 0 {
 		return 0
 	}
 	next, bounded := l.broker.Deadline()
@@ -183,7 +188,7 @@ func (l *loop) take(now time.Time) {
 func (l *loop) happened(c *conn, what interest) {
 	if what&toWrite != 0 {
 		c.full = false
-		l.send(c)
+		l.offer(c)
 	}
 	if c.closed || what&(toRead|toEnd) == 0 {
 		return
@@ -245,6 +250,9 @@ func (l *loop) turn(now time.Time) error {
 	for ; i < len(l.queue) && !l.turnOver; i++ {
 		c := l.queue[i]
 		l.queue[i] = nil
+		if l.waitsBehind(c) {
+			continue
+		}
 		c.queued = false
 		if !c.closed {
 			l.feed(c)
@@ -275,7 +283,7 @@ func (l *loop) due(now time.Time) bool {
 func (l *loop) settle() {
 	for _, s := range l.broker.Touched() {
 		if c := s.Peer.(*conn); !c.closed {
-			l.send(c)
+			l.offer(c)
 		}
 	}
 	for _, part := range l.broker.Taken() {
@@ -386,7 +394,7 @@ func (l *loop) runCommands(c *conn, input []byte) (rest []byte) {
 		}
 		if len(l.arguments) > 0 {
 			if f.kind == inlineFrame && crossProtocol(l.arguments) {
-				l.log.Printf(Warning, "Possible SECURITY ATTACK detected. It looks like somebody is sending POST or Host: commands to cairn from %s: a web page that talks to it through a browser? Connection aborted.", c.remote)
+				l.complain("Possible SECURITY ATTACK detected. It looks like somebody is sending POST or Host: commands to cairn from %s: a web page that talks to it through a browser? Connection aborted.", c.remote)
 				s.Killed = true
 				s.Touch(s)
 				return nil
@@ -506,7 +514,7 @@ func (l *loop) watch(c *conn) {
 		return
 	}
 	if err := c.watch(); err != nil {
-		l.log.Warningf("Closing client %s: %v", c.remote, err)
+		l.complain("Closing client %s: %v", c.remote, err)
 		c.session.Killed = true
 		l.inbox.post(func() {
 			if !c.closed {
