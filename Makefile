@@ -41,6 +41,9 @@ bench: build ## compares with PEER (redis-server) in ROUNDS (5) rounds, writes d
 	bin/cairn-bench -peer '$(PEER)' -rounds $(ROUNDS) $(if $(ONLY),-only '$(ONLY)') $(if $(QUICK),-quick) $(if $(BACKLOG),-backlog $(BACKLOG)) \
 		$(if $(OUT),-out '$(OUT)') $(if $(AGAINST),-against '$(AGAINST)')
 
+crowd: ## 10,000 clients: idle, at one key, subscribed, mad
+	go test -count=1 -timeout 30m -v ./compat_test -run '^TestCrowd' -crowd 10000
+
 fuzz: ## runs each fuzz target for FUZZTIME (30s)
 	@go test -list '^Fuzz' ./... | awk '/^Fuzz/ { targets[n++] = $$1 } /^ok/ { for (i = 0; i < n; i++) print $$2, targets[i]; n = 0 }' | \
 	while read -r package target; do echo "$$package $$target"; go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x "$$package" || exit 1; done
@@ -76,4 +79,4 @@ deps: ## installs what `make check` needs beside Go, on Debian: redis-server, re
 clean: ## removes what was built; ./data stays
 	rm -rf bin coverage.out
 
-.PHONY: help build run test race soak compat stall bench fuzz lint docs cover check deps clean
+.PHONY: help build run test race soak compat stall crowd bench fuzz lint docs cover check deps clean

@@ -230,7 +230,13 @@ func (b *Buffer) Move(from *Buffer) {
 		b.cut()
 		b.add(s)
 	}
-	b.Raw(from.cur)
+	if len(from.cur) < sharedFrameBytesMin {
+		b.Raw(from.cur)
+	} else {
+		b.cut()
+		b.add(segment{bytes: from.cur})
+		from.cur = nil
+	}
 	from.Reset(0)
 }
 
