@@ -71,7 +71,11 @@ func (us *Users) All() []*User {
 // otherwise nil.
 func (us *Users) Authenticate(name, password string) *User {
 	u := us.byName[name]
-	right := u != nil && u.passwords.match(password)
+	var known passwords // a name that there is not takes as long
+	if u != nil {
+		known = u.passwords
+	}
+	right := known.match(password)
 	if u == nil || !u.on || !u.noPass && !right {
 		return nil
 	}

@@ -34,7 +34,7 @@ var aclCommands = []Command{
 		Run:        aclDelUser,
 	},
 	{
-		Parent: "acl", Name: "dryrun", Arity: -4, Flags: Admin | NoScript | Loading | Stale,
+		Parent: "acl", Name: "dryrun", Arity: -4, Flags: Admin | NoScript | Loading | Stale, Secrets: secretsOfCall(3),
 		Group: "server", Since: "7.0.0", Syntax: "username command [arg [arg ...]]",
 		Summary: "Says whether a user may make a call, without making it.", Complexity: "O(1)",
 		Run: aclDryRun,

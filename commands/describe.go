@@ -1,6 +1,9 @@
 package commands
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // What COMMAND INFO says of a command, and what ACL categories it is in,
 // follows from its entry
@@ -146,6 +149,20 @@ func (c *Command) keyAccess(n int) [][]string {
 
 // redacted stands for an argument that is shown to nobody.
 var redacted = []byte("(redacted)")
+
+// secretsOfCall hides the arguments of a call that stands at args[at] if it is one
+// of those that have secrets.
+func secretsOfCall(at int) func(args [][]byte) []int {
+	return func(args [][]byte) (hidden []int) {
+		if at >= len(args) || !slices.ContainsFunc([]string{"AUTH", "HELLO", "ACL", "CONFIG"}, func(name string) bool { return EqualFold(args[at], name) }) {
+			return nil
+		}
+		for i := at + 1; i < len(args); i++ {
+			hidden = append(hidden, i)
+		}
+		return hidden
+	}
+}
 
 // Shown returns the arguments of a call as others may see them.
 func (c *Command) Shown(args [][]byte) [][]byte {

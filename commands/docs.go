@@ -35,14 +35,14 @@ var docsCommands = []Command{
 		Run:        commandDocs,
 	},
 	{
-		Parent: "command", Name: "getkeys", Arity: -4, Flags: Loading | Stale | Connection,
+		Parent: "command", Name: "getkeys", Arity: -4, Flags: Loading | Stale | Connection, Secrets: secretsOfCall(2),
 		Group: "server", Since: "2.8.13", Syntax: "command arg [arg ...]",
 		Summary:    "Returns the keys among the arguments of a call.",
 		Complexity: "O(N) where N is the number of arguments",
 		Run:        commandGetKeys,
 	},
 	{
-		Parent: "command", Name: "getkeysandflags", Arity: -4, Flags: Loading | Stale | Connection,
+		Parent: "command", Name: "getkeysandflags", Arity: -4, Flags: Loading | Stale | Connection, Secrets: secretsOfCall(2),
 		Group: "server", Since: "7.0.0", Syntax: "command arg [arg ...]",
 		Summary:    "Returns the keys among the arguments of a call, each with what happens to it.",
 		Complexity: "O(N) where N is the number of arguments",

@@ -227,7 +227,8 @@ func (fr frame) arguments(dst [][]byte, input []byte) ([][]byte, error) {
 	case commandFrame:
 		complete, args, kind, leftover, err := redcon.ReadNextCommand(packet, dst)
 		if err != nil || !complete || kind != redcon.Redis || len(leftover) > 0 {
-			panic("server: redcon does not agree with the framing check: " + strconv.Quote(string(packet[:min(len(packet), 128)])))
+			// Not more of it: what follows may be a password.
+			panic("server: redcon does not agree with the framing check: " + strconv.Quote(string(packet[:min(len(packet), 16)])))
 		}
 		return args, nil
 	case inlineFrame:
