@@ -312,8 +312,8 @@ func (b *Broker) execute(s *Session, cmd *commands.Command, args [][]byte, out *
 		c.Out.Truncate(mark)
 		b.prepare(detached{s, cmd, clone(args), s.DB, c.Out == &s.Out, nil})
 	}
-	s.Running = false
 	b.server.TellOwn()
+	s.Running = false
 	if !s.Detached {
 		s.ReleasePushes()
 	}

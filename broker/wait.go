@@ -235,8 +235,8 @@ func (b *Broker) rerun(s *Session) bool {
 	s.Running = true
 	mark := c.Out.Mark()
 	b.call(c)
-	s.Running = false
 	b.server.TellOwn()
+	s.Running = false
 	if again := c.TakeWait(); again != nil {
 		c.Out.Truncate(mark)
 		b.waits.deadlines.again(s, again.Again)

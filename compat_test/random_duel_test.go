@@ -62,7 +62,9 @@ func newDuel(t testing.TB) *duel {
 	return &duel{
 		t:     t,
 		redis: &side{start: func() *daemon { return startRedis(t, t.TempDir()) }},
-		cairn: &side{start: func() *daemon { return startCairn(t, t.TempDir(), "--enable-debug-command", "yes") }},
+		cairn: &side{start: func() *daemon {
+			return startCairn(t, t.TempDir(), "--enable-debug-command", "yes", "--proto-max-name-len", "1mb")
+		}},
 		tally: tally{},
 	}
 }
