@@ -188,6 +188,9 @@ func FuzzFraming(f *testing.F) {
 	} {
 		f.Add([]byte(seed), uint64(1))
 	}
+	for _, sent := range sessions(f) {
+		f.Add(sent, uint64(len(sent)))
+	}
 	f.Fuzz(func(t *testing.T, input []byte, seed uint64) {
 		limits := framingLimits{bulkBytesMax: 1 << 20, argumentsMax: 1 << 20, unauthenticated: seed%2 == 0}
 		whole, wholeErr := readAll(input, max(1, len(input)), limits)
