@@ -347,6 +347,10 @@ func (h *hostile) finish() {
 	if after := h.contents(); after != before {
 		h.fail("after a restart: %s", firstDifference(before, after))
 	}
+	problem := func(err error) { h.fail("%v", err) }
+	if _, err := h.store.Check(storage.Check{Object: commands.CheckObject, Problem: problem}); err != nil {
+		problem(err)
+	}
 	if err := h.store.Close(); err != nil {
 		h.fail("%v", err)
 	}
