@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -198,6 +199,112 @@ func TestJournal(t *testing.T) {
 			}
 		})
 	}
+}
+
+// payloadOf is what the tests append as record seq.
+func payloadOf(seq uint64) string {
+	return strings.Repeat(string(rune('a'+seq%26)), int(seq*37%300))
+}
+
+// Before whatever the log writes, syncs, renames or removes the power may fail: it
+// opens, and has all that was synced. Files are used again and again meanwhile.
+func TestPowerFailsAnywhere(t *testing.T) {
+	for seed := range uint64(10) {
+		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
+			t.Parallel()
+			rng := rand.New(rand.NewPCG(seed, 2))
+			mem := vfs.NewCrashableMem()
+			if err := mem.MkdirAll("/log", 0o755); err != nil || syncDir(mem, "/") != nil {
+				t.Fatal(err)
+			}
+			var durable, after atomic.Uint64
+			var mu sync.Mutex // of what the injector uses, as segments are made in the background
+			crashes := 0
+			clones := rand.New(rand.NewPCG(seed, 3))
+			fs := errorfs.Wrap(mem, errorfs.InjectorFunc(func(op errorfs.Op) error {
+				if op.Kind.ReadOrWrite() == errorfs.OpIsRead || op.Kind == errorfs.OpFileClose {
+					return nil
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				crashes++
+				least := durable.Load()
+				crashed := mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 25 * clones.IntN(5), RNG: clones})
+				if err := reopen(crashed, least, after.Load()); err != nil {
+					t.Errorf("power failure %d, before %v of %s: %v", crashes, op.Kind, op.Path, err)
+				}
+				return nil
+			}))
+			policy := Always
+			if seed%2 == 1 {
+				policy = Later
+			}
+			open := func() *Journal {
+				j, err := Open(Options{
+					FS: fs, Dir: "/log", SegmentBytes: testSegment, Policy: policy, After: after.Load(),
+					Apply: func(uint64, []byte) error { return nil },
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				return j
+			}
+			j := open()
+			for range 500 {
+				seq, err := j.Append([]byte(payloadOf(j.Seq() + 1)))
+				if err == nil && policy == Later && rng.IntN(5) == 0 {
+					err = j.Sync()
+					durable.Store(seq)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				if policy == Always {
+					durable.Store(seq)
+				}
+				if rng.IntN(20) == 0 {
+					// Whoever releases has made it durable elsewhere.
+					after.Store(after.Load() + rng.Uint64N(durable.Load()-after.Load()+1))
+					if err := j.Release(after.Load()); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if rng.IntN(100) == 0 {
+					if err := j.Close(); err != nil {
+						t.Fatal(err)
+					}
+					durable.Store(seq)
+					j = open()
+				}
+			}
+			if err := j.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if crashes < 500 {
+				t.Errorf("the power failed %d times only", crashes)
+			}
+		})
+	}
+}
+
+// reopen opens a log after a loss of power, when records up to durable were synced
+// and those up to after were released.
+func reopen(fs vfs.FS, durable, after uint64) error {
+	next := after + 1
+	j, err := Open(Options{FS: fs, Dir: "/log", SegmentBytes: testSegment, After: after, Apply: func(seq uint64, payload []byte) error {
+		if seq != next || string(payload) != payloadOf(seq) {
+			return fmt.Errorf("record %d comes where %d is expected, or is not what was appended", seq, next)
+		}
+		next++
+		return nil
+	}})
+	if err != nil {
+		return err
+	}
+	if next <= durable {
+		err = fmt.Errorf("records %d to %d were synced and are missing", next, durable)
+	}
+	return errors.Join(err, j.Close())
 }
 
 // filled is a log of a few segments, and its files.

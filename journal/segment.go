@@ -102,6 +102,11 @@ func (j *Journal) makeFile(path, old string, size int64, number, base uint64, fi
 		if err := j.fs.Rename(old, path); err != nil {
 			return nil, err
 		}
+		// Until that is durable the file may be found under a name of before, with
+		// what is written to it now: as a segment that has the header of another.
+		if err := syncDir(j.fs, j.dir); err != nil {
+			return nil, err
+		}
 		fill = false
 	} else if err := createFile(j.fs, path); err != nil {
 		return nil, err
