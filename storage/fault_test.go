@@ -76,3 +76,31 @@ func TestLogFaults(t *testing.T) {
 		t.Errorf("only %d faults were injected: the test does not test", faults)
 	}
 }
+
+// Whoever is not sure closes again.
+func TestCloseTwice(t *testing.T) {
+	mem := vfs.NewCrashableMem()
+	s := open(t, mem, Options{})
+	put(s.Begin(at(1)), "k", "v")
+	if _, err := s.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	s = open(t, mem, Options{ReadOnly: true})
+	for range 2 {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	s = open(t, mem, Options{})
+	s.failed = errDisk
+	for range 2 {
+		if err := s.Close(); !errors.Is(err, errDisk) {
+			t.Errorf("a store that has failed closes with %v", err)
+		}
+	}
+}

@@ -108,6 +108,7 @@ type Store struct {
 	nextExpiry    int64
 	expiryFloor   []byte // no record of an expiry is before this key
 	failed        error
+	closed        bool
 	readOnly      bool
 	written       int64
 	ranOut        atomic.Bool
@@ -512,8 +513,13 @@ func (s *Store) newBatch() *pebble.Batch {
 // ---- life ------------------------------------------------------------------
 
 // Close writes what is left (soft changes), syncs, and closes the store. After a
-// commit that has failed it leaves everything as it is.
+// commit that has failed it leaves everything as it is. A second time it does
+// nothing.
 func (s *Store) Close() error {
+	if s.closed {
+		return s.failed
+	}
+	s.closed = true
 	s.releaser.stop()
 	if s.overlay != nil {
 		return errors.Join(s.overlay.Close(), s.db.Close(), s.lock.Close())
