@@ -73,7 +73,6 @@ type history struct {
 // A call is a command, or several in a transaction, with the reply that it got; unknown if it got none.
 type call struct {
 	commands []command
-	replies  []string // rendered; nil: unknown
 }
 
 type command struct {

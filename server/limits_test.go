@@ -162,7 +162,6 @@ func TestMaxMemoryClients(t *testing.T) {
 		c.sendBehind(strings.Repeat(bulkCommand("RPUSH", "q", strings.Repeat("x", 1<<20)), 8))
 		closed("transaction")
 
-		c = i.dial(t)
 		name := func(n int) string { return fmt.Sprintf("%06d%s", n, strings.Repeat("x", 1000)) }
 		for _, command := range []string{"WATCH", "SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE", "BLPOP"} {
 			c = i.dial(t)
