@@ -65,7 +65,8 @@ type Broker struct {
 	held      []*Session     // those whose command waits for a key to be let go
 	postponed []storage.KeyRef
 	drained   bool
-	told      int // how many of the unit's changes those who track keys were told of
+	policies  uint64 // the version of the policies that those who wait know
+	told      int    // how many of the unit's changes those who track keys were told of
 	lastID    int64
 }
 

@@ -136,6 +136,9 @@ func (s *stage) open() {
 	s.store = store
 	s.setSync()
 	s.broker = New(Options{Store: store, Config: s.config, Rand: rand.New(rand.NewPCG(1, 1)), Started: s.now})
+	if err := s.broker.Server().LoadPolicies(); err != nil {
+		s.t.Fatal(err)
+	}
 	if s.long > 0 {
 		s.broker.Server().LongReadItems, s.broker.Server().LongWriteItems = s.long, s.long
 	}

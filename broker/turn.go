@@ -452,6 +452,7 @@ func (b *Broker) settle() {
 	if !report.Empty() {
 		b.spread(report)
 	}
+	b.obey()
 	if len(b.paused) > 0 {
 		b.endPause()
 	}
@@ -479,6 +480,20 @@ func (b *Broker) spread(report storage.Report) {
 	if len(ready) > 0 {
 		b.serve(ready)
 	}
+}
+
+// obey has everybody who waits look again after policies have changed: there may
+// be room now, or a lease that runs out.
+func (b *Broker) obey() {
+	if b.policies == b.server.Policies.Version {
+		return
+	}
+	b.policies = b.server.Policies.Version
+	var ready []storage.KeyRef
+	for db := range storage.Databases {
+		ready = append(ready, b.waits.keysOf(db)...)
+	}
+	b.serve(ready)
 }
 
 // dirty voids the transactions of those who watch a key that has changed.

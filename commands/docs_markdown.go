@@ -12,6 +12,7 @@ var markdownGroups = []struct{ group, title string }{
 	{"list", "Lists: queues"},
 	{"stream", "Streams and consumer groups"},
 	{"pubsub", "Publish and subscribe"},
+	{"broker", "Cairn's own: policies, queues, schedules"},
 	{"transactions", "Transactions"},
 	{"generic", "Keys"},
 	{"connection", "Connections"},
@@ -24,7 +25,8 @@ func WriteMarkdown(w io.Writer, t *Table) error {
 	b := bufio.NewWriter(w)
 	fmt.Fprintf(b, "# Commands\n\n"+
 		"<!-- Written by `make docs` from the command table. -->\n\n"+
-		"Commands behave as in Redis %s; *since* is the version of Redis that has them.\n"+
+		"Commands behave as in Redis %s; *since* is the version of Redis that has them,\n"+
+		"of cairn's own commands that of cairn ([broker.md](broker.md) explains them).\n"+
 		"Whatever is not listed is answered as Redis answers an unknown command.\n", RedisVersion)
 	for _, g := range markdownGroups {
 		fmt.Fprintf(b, "\n## %s\n\n| Command | Since | |\n| --- | --- | --- |\n", g.title)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/cairnmq/cairn/acl"
 	"github.com/cairnmq/cairn/config"
+	"github.com/cairnmq/cairn/policy"
 	"github.com/cairnmq/cairn/pubsub"
 	"github.com/cairnmq/cairn/resp"
 	"github.com/cairnmq/cairn/storage"
@@ -24,6 +25,8 @@ type Server struct {
 	Slow   SlowLog
 	// Latencies are the events that took long.
 	Latencies LatencyLog
+	// Policies are what an operator has said about queues.
+	Policies policy.Set
 	// Users are who may connect, Denials the calls that were refused to them.
 	Users   *acl.Users
 	Denials acl.Log
@@ -90,6 +93,7 @@ type Server struct {
 	Backups  Backups
 	Counters Counters
 
+	queues     map[DBKey]*QueueCounters
 	rates      rates
 	run        string // the name of this run
 	memoryPeak int64  // as far as INFO has looked
@@ -178,4 +182,5 @@ type Counters struct {
 	ErrorReplies     map[string]int64 // by code: "ERR", "WRONGTYPE"
 	UnexpectedError  int64
 	Denied           [acl.Denials]int64
+	Queues           QueueCounters // of all queues
 }

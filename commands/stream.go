@@ -122,7 +122,11 @@ const (
 )
 
 func nodeLimits(c *Ctx) streams.NodeLimits {
-	return streams.NodeLimits{Entries: int(c.Config().StreamNodeMaxEntries), Bytes: int(c.Config().StreamNodeMaxBytes)}
+	return c.Server.nodeLimits()
+}
+
+func (srv *Server) nodeLimits() streams.NodeLimits {
+	return streams.NodeLimits{Entries: int(srv.Config.StreamNodeMaxEntries), Bytes: int(srv.Config.StreamNodeMaxBytes)}
 }
 
 // ---- IDs in arguments and replies ------------------------------------------

@@ -2,6 +2,7 @@ package commands
 
 import (
 	"github.com/cairnmq/cairn/resp"
+	"github.com/cairnmq/cairn/storage"
 	"github.com/cairnmq/cairn/streams"
 )
 
@@ -97,13 +98,22 @@ func idempotence(c *Ctx, s *streams.Stream) streams.Idempotence {
 	if i := s.Idempotence(); i.Seconds > 0 {
 		return i
 	}
-	return streams.Idempotence{Seconds: uint32(c.Config().StreamIdmpDuration), MaxSize: uint32(c.Config().StreamIdmpMaxSize)}
+	return c.Server.idempotence()
+}
+
+// idempotence is what new streams remember of their producers.
+func (srv *Server) idempotence() streams.Idempotence {
+	return streams.Idempotence{Seconds: uint32(srv.Config.StreamIdmpDuration), MaxSize: uint32(srv.Config.StreamIdmpMaxSize)}
 }
 
 // createStream makes an empty stream at a key that has nothing.
 func createStream(c *Ctx, key []byte) *streams.Stream {
-	s := streams.Create(c.Tx, key)
-	s.SetIdempotence(idempotence(c, s))
+	return c.Server.createStream(c.Tx, key)
+}
+
+func (srv *Server) createStream(tx *storage.Tx, key []byte) *streams.Stream {
+	s := streams.Create(tx, key)
+	s.SetIdempotence(srv.idempotence())
 	return s
 }
 

@@ -27,7 +27,7 @@ var blockUnmarked = []string{"wait", "waitaof"}
 // ignoreArguments are the commands that take any arguments and look at none.
 var ignoreArguments = []string{"quit"}
 
-var groups = []string{"cluster", "connection", "generic", "list", "pubsub", "server", "stream", "transactions"}
+var groups = []string{"broker", "cluster", "connection", "generic", "list", "pubsub", "server", "stream", "transactions"}
 
 func TestTableIsComplete(t *testing.T) {
 	version := regexp.MustCompile(`^\d+\.\d+\.\d+$`)

@@ -45,6 +45,9 @@ type Config struct {
 	ACLPubSubDefault string     // ChannelsAll or ChannelsNone
 	ACLLogMaxLen     int
 
+	// Policies are the lines "policy name word ...".
+	Policies [][]string
+
 	Renames            []Rename // of the lines "rename-command name new"
 	EnableDebugCommand string   // DebugNo, DebugLocal or DebugYes
 

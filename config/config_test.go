@@ -240,6 +240,8 @@ func TestLoadErrors(t *testing.T) {
 		{"/nonexistent.conf", "cannot read the configuration: open /nonexistent.conf: no such file or directory"},
 		{"--port 0", ""},
 		{"--rename-command flushall", "--rename-command: wrong number of arguments"},
+		{"--policy", "--policy: the policy has no name (policy <name> pattern <glob> <setting> <value> ...)"},
+		{"--policy a pattern x ttl 1 --policy a pattern y ttl 1", "--policy: a policy can be defined only once"},
 		{"--port 7000 --tls-port 7000", "port and tls-port are both 7000: give them different numbers, or --port 0 for TLS only"},
 		{"--tls-protocols TLSv1.3 tlsv1.1", "--tls-protocols: tlsv1.1 is not safe any more: cairn speaks only TLSv1.2 and TLSv1.3"},
 		{"--tls-protocols TLSv1.4", `--tls-protocols: "TLSv1.4" is no version of TLS: write TLSv1.2 or TLSv1.3`},
@@ -256,9 +258,10 @@ func TestLoadErrors(t *testing.T) {
 // An option may be written like a line of a file, in one argument.
 func TestLoadOptionsInOneArgument(t *testing.T) {
 	c := New()
-	err := c.Load([]string{"--port 7001", "--bind 127.0.0.1 ::1", `--requirepass "a b"`, "--unixsocket=/tmp/a b", "--timeout", "3", `--rename-command keys ""`})
+	err := c.Load([]string{"--port 7001", "--bind 127.0.0.1 ::1", `--requirepass "a b"`, "--unixsocket=/tmp/a b", "--timeout", "3", `--rename-command keys ""`, "--policy", "a pattern x ttl 1", "--policy b pattern y ttl 2"})
 	if err != nil || c.Port != 7001 || !slices.Equal(c.Bind, []string{"127.0.0.1", "::1"}) || c.RequirePass != "a b" ||
-		c.UnixSocket != "/tmp/a b" || c.Timeout != 3*time.Second || !slices.Equal(c.Renames, []Rename{{"keys", ""}}) {
+		c.UnixSocket != "/tmp/a b" || c.Timeout != 3*time.Second || !slices.Equal(c.Renames, []Rename{{"keys", ""}}) ||
+		len(c.Policies) != 2 || !slices.Equal(c.Policies[0], strings.Fields("a pattern x ttl 1")) || !slices.Equal(c.Policies[1], strings.Fields("b pattern y ttl 2")) {
 		t.Errorf("%v %+v", err, c)
 	}
 	if err := New().Load([]string{`--requirepass "secret`}); err == nil || err.Error() != "--requirepass: unbalanced quotes" {

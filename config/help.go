@@ -79,7 +79,8 @@ func Markdown() string {
 		"<!-- Written by `make docs` from the table of directives. -->\n\n" +
 		"Every directive can be given on the command line (`cairn --port 7000`), in a file written like redis.conf\n" +
 		"(`cairn /etc/cairn.conf --port 7000`: the command line wins; `include other.conf` reads another file, or several with a\n" +
-		"pattern; `rename-command name new` gives a command another name, and with `\"\"` none), and asked for with `CONFIG GET`. Those\n" +
+		"pattern; `rename-command name new` gives a command another name, and with `\"\"` none;\n" +
+		"`policy name pattern glob setting value ...` sets a policy, see [broker.md](broker.md)), and asked for with `CONFIG GET`. Those\n" +
 		"marked ✓ can be changed with `CONFIG SET` while cairn runs. Sizes may be written with a unit (`512mb`, `1gb`; `kb` is 1024\n" +
 		"bytes, `k` 1000). What happens to a client at a limit is in [limits.md](limits.md).\n")
 	c := New()

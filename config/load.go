@@ -102,6 +102,8 @@ func (c *Config) assign(name string, words []string) error {
 		return c.addUser(words)
 	case "rename-command":
 		return c.addRename(words)
+	case "policy":
+		return c.addPolicy(words)
 	}
 	d := find(name)
 	if d == nil {
@@ -141,6 +143,27 @@ func (c *Config) addRename(words []string) error {
 		return errWords
 	}
 	c.Renames = append(c.Renames, Rename{words[0], words[1]})
+	return nil
+}
+
+var (
+	errPolicyName  = errors.New("the policy has no name (policy <name> pattern <glob> <setting> <value> ...)")
+	errPolicyTwice = errors.New("a policy can be defined only once")
+)
+
+// addPolicy takes a line "policy name pattern glob setting value ...". What the
+// settings mean is not known here.
+func (c *Config) addPolicy(words []string) error {
+	if len(words) == 1 {
+		words = strings.Fields(words[0]) // --policy "small pattern jobs* maxlen 10"
+	}
+	if len(words) == 0 {
+		return errPolicyName
+	}
+	if slices.ContainsFunc(c.Policies, func(policy []string) bool { return policy[0] == words[0] }) {
+		return errPolicyTwice
+	}
+	c.Policies = append(c.Policies, words)
 	return nil
 }
 

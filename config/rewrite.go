@@ -110,7 +110,7 @@ func aboutOf(line string) (about string, ok bool) {
 	}
 	name := strings.ToLower(words[0])
 	switch {
-	case name == "include", name == "rename-command":
+	case name == "include", name == "rename-command", name == "policy":
 		return "", true
 	case name == "user" && len(words) > 1:
 		return aboutUser(words[1]), true

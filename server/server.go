@@ -67,6 +67,9 @@ func New(o Options) (*Server, error) {
 	if err := b.Server().LoadUsers(); err != nil {
 		return nil, err
 	}
+	if err := b.Server().LoadPolicies(); err != nil {
+		return nil, err
+	}
 	listeners, err := s.listen()
 	if err != nil {
 		return nil, err

@@ -22,6 +22,7 @@ import (
 //	g id(8)                        the records of this id are garbage; between
 //	                               which sub keys there are any, if that is known
 //	h space(4)                     the metadata in this space are garbage
+//	p name                         a policy
 //
 // A *space* is what a database number shows at the moment. FLUSHDB gives the
 // number a fresh, empty space; SWAPDB exchanges two numbers' spaces. An
@@ -53,6 +54,7 @@ const (
 	kindExpiry  = 'x'
 	kindGarbage = 'g'
 	kindDropped = 'h'
+	kindPolicy  = 'p'
 )
 
 // hashBits is the size of a SCAN cursor: small enough for clients that keep

@@ -1,0 +1,94 @@
+package commands
+
+import (
+	"strconv"
+
+	"github.com/cairnmq/cairn/storage"
+	"github.com/cairnmq/cairn/streams"
+)
+
+// DeadLetter is a message that could not be delivered, with what an operator
+// wants to know of it.
+type DeadLetter struct {
+	Source     string // the key it was in
+	ID         string // of a stream's entry; empty: an element of a list
+	Group      string // empty: of a list, or nobody's
+	Consumer   string
+	Deliveries int64
+	Reason     string // one of the reasons below
+	// Fields are the entry's fields and values, or of an element of a list the
+	// field DeadElement and its value.
+	Fields [][]byte
+}
+
+// Reasons for which a message becomes a dead letter.
+const (
+	DeadDeliveries = "maxdeliveries" // it was delivered as often as it may be
+	DeadRejected   = "rejected"      // XNACK FATAL
+	DeadExpired    = "expired"       // older than TTL
+	DeadOverflow   = "overflow"      // the queue was full
+)
+
+// DeadElement is the field of a dead letter that holds an element of a list.
+const DeadElement = "element"
+
+// The fields that Bury puts behind those of a message. XREDRIVE reads them.
+const (
+	deadSource     = "dead-source"
+	deadID         = "dead-id"
+	deadGroup      = "dead-group"
+	deadConsumer   = "dead-consumer"
+	deadDeliveries = "dead-deliveries"
+	deadReason     = "dead-reason"
+	deadTime       = "dead-time"
+)
+
+// CanBury reports whether dead letters from a key may go to another, where there
+// is a stream or nothing: not to the key itself, nor from it to where its own
+// come from.
+func (srv *Server) CanBury(tx *storage.Tx, source []byte, to string) bool {
+	if to == "" || to == string(source) {
+		return false
+	}
+	o := tx.Peek([]byte(to))
+	if o == nil {
+		return true
+	}
+	if o.Type() != storage.TypeStream {
+		return false
+	}
+	s, err := streams.Of(tx, o)
+	if err != nil {
+		return false
+	}
+	_, err = streams.Wanted{Auto: true}.Resolve(s.LastID(), tx.NowMillis())
+	return err == nil // else its IDs have come to their end
+}
+
+// Bury adds a dead letter to a stream of which CanBury was true, whatever its
+// limits: a message that was accepted is not lost because its last place is
+// full. Taking it from where it was is up to the caller, in the same unit.
+func (srv *Server) Bury(tx *storage.Tx, to string, letter DeadLetter) {
+	s, err := streams.Open(tx, []byte(to))
+	if err != nil {
+		panic("commands: a dead letter for a key that cannot take it: " + err.Error())
+	}
+	if s == nil {
+		s = srv.createStream(tx, []byte(to))
+	}
+	id, err := streams.Wanted{Auto: true}.Resolve(s.LastID(), tx.NowMillis())
+	if err != nil {
+		panic("commands: a dead letter for a stream whose IDs are at their end")
+	}
+	fields := append([][]byte(nil), letter.Fields...)
+	add := func(name, value string) { fields = append(fields, []byte(name), []byte(value)) }
+	add(deadSource, letter.Source)
+	add(deadID, letter.ID)
+	add(deadGroup, letter.Group)
+	add(deadConsumer, letter.Consumer)
+	add(deadDeliveries, strconv.FormatInt(letter.Deliveries, 10))
+	add(deadReason, letter.Reason)
+	add(deadTime, strconv.FormatInt(tx.NowMillis(), 10))
+	s.Append(id, fields, srv.nodeLimits())
+	srv.CountQueue(tx, letter.Source, QueueCounters{DeadLettered: 1})
+}

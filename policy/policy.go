@@ -1,0 +1,315 @@
+// Package policy is what an operator has said about queues: how large they may
+// get, who has a message for how long, how often it is delivered, where it goes
+// then. A policy names keys by a pattern; several may match a key, and for each
+// setting the one with the highest priority decides.
+//
+// It knows names and values only. What a setting does is where it is done: in
+// the handlers of package commands and in the data types. Start at settings.go.
+package policy
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/cairnmq/cairn/glob"
+)
+
+// Policy is a set of settings for the keys that match a pattern, or for the
+// consumer groups of those keys that match another.
+type Policy struct {
+	Name     string
+	Pattern  string // of keys, in all databases
+	Group    string // pattern of consumer groups; without HasGroup: not asked
+	HasGroup bool
+	Priority int64
+	// FromFile says that it stands in the configuration: it is not stored, and
+	// only a change of the file takes it away.
+	FromFile bool
+
+	settings Settings
+	has      [settingCount]bool
+}
+
+const (
+	nameBytesMax    = 256
+	patternBytesMax = 1024
+)
+
+// Errors of Parse.
+var (
+	errName       = fmt.Errorf("the name of a policy has 1 to %d bytes", nameBytesMax)
+	errPattern    = errors.New("a policy needs PATTERN and a pattern of keys")
+	errPatternLen = fmt.Errorf("a pattern has 1 to %d bytes", patternBytesMax)
+	errNothing    = errors.New("a policy needs at least one setting")
+	errPriority   = errors.New("PRIORITY must be an integer")
+)
+
+// Parse reads a policy as POLICY SET and the configuration have it behind its
+// name:
+//
+//	PATTERN glob [GROUP glob] [PRIORITY n] setting value ... [setting value ...]
+//
+// Words are taken in any case and in any order. An error says what is wrong in
+// one sentence.
+func Parse(name string, words []string) (*Policy, error) {
+	p := &Policy{Name: name}
+	if name == "" || len(name) > nameBytesMax {
+		return nil, errName
+	}
+	seen := make(map[string]bool)
+	for len(words) > 0 {
+		word := strings.ToUpper(words[0])
+		if seen[word] {
+			return nil, fmt.Errorf("%s is given twice", word)
+		}
+		seen[word] = true
+		n, err := p.take(word, words[1:])
+		if err != nil {
+			return nil, err
+		}
+		words = words[1+n:]
+	}
+	if !seen["PATTERN"] {
+		return nil, errPattern
+	}
+	return p, p.check()
+}
+
+// take reads what follows a word and returns how many words that were.
+func (p *Policy) take(word string, rest []string) (int, error) {
+	s := find(word)
+	want := 1
+	if s != nil {
+		want = s.words(rest)
+	}
+	if s == nil && word != "PATTERN" && word != "GROUP" && word != "PRIORITY" {
+		return 0, fmt.Errorf("there is no setting '%s'", clip(word))
+	}
+	if len(rest) < want {
+		return 0, fmt.Errorf("%s lacks its value", word)
+	}
+	switch word {
+	case "PATTERN", "GROUP":
+		if rest[0] == "" || len(rest[0]) > patternBytesMax {
+			return 0, errPatternLen
+		}
+		if word == "PATTERN" {
+			p.Pattern = rest[0]
+		} else {
+			p.Group, p.HasGroup = rest[0], true
+		}
+	case "PRIORITY":
+		n, err := strconv.ParseInt(rest[0], 10, 32)
+		if err != nil {
+			return 0, errPriority
+		}
+		p.Priority = n
+	default:
+		if err := s.set(&p.settings, rest[:want]); err != nil {
+			return 0, fmt.Errorf("%s %w", s.name, err)
+		}
+		p.has[s.id] = true
+	}
+	return want, nil
+}
+
+// clip shortens what an error repeats.
+func clip(word string) string {
+	if len(word) > 64 {
+		return word[:64] + "..."
+	}
+	return word
+}
+
+// check refuses settings that make no sense together.
+func (p *Policy) check() error {
+	if !slices.Contains(p.has[:], true) {
+		return errNothing
+	}
+	if p.HasGroup {
+		for i := range table {
+			if s := &table[i]; p.has[s.id] && !s.group {
+				return fmt.Errorf("%s is about a key as a whole: a policy with GROUP cannot have it", s.name)
+			}
+		}
+	}
+	if p.has[idMaxDeliveries] && p.settings.MaxDeliveries > 0 && p.settings.DeadLetter == "" {
+		return errors.New("MAXDELIVERIES needs a DEADLETTER in the same policy: no message is thrown away unsaid")
+	}
+	return nil
+}
+
+// Words returns the policy as Parse reads it, in one form for all ways to write
+// it.
+func (p *Policy) Words() []string {
+	words := []string{"PATTERN", p.Pattern}
+	if p.HasGroup {
+		words = append(words, "GROUP", p.Group)
+	}
+	words = append(words, "PRIORITY", strconv.FormatInt(p.Priority, 10))
+	for i := range table {
+		if s := &table[i]; p.has[s.id] {
+			words = append(append(words, s.name), s.get(&p.settings)...)
+		}
+	}
+	return words
+}
+
+// Setting is a setting's name and value, as POLICY shows it.
+type Setting struct {
+	Name, Value string
+	// Policy is who has said so.
+	Policy *Policy
+}
+
+// Settings returns what the policy sets, in the order of the table.
+func (p *Policy) Settings() (list []Setting) {
+	for i := range table {
+		if s := &table[i]; p.has[s.id] {
+			list = append(list, Setting{s.name, strings.Join(s.get(&p.settings), " "), p})
+		}
+	}
+	return list
+}
+
+func (p *Policy) matches(key string) bool { return glob.Match(p.Pattern, key) }
+
+// Set is all policies there are. The zero value has none; it belongs to the
+// broker's loop.
+type Set struct {
+	byName map[string]*Policy
+	order  []*Policy // as they decide: highest priority first, then by name
+	cache  map[string]*keyEffect
+	// Version changes with every change of the set.
+	Version uint64
+}
+
+// Effect is what all policies together say about a key, or a group of it.
+type Effect struct {
+	Settings
+	from [settingCount]*Policy
+}
+
+type keyEffect struct {
+	effect *Effect // nil: nothing is said
+	groups map[string]*Effect
+}
+
+// cachedMax bounds the keys, and the groups of a key, whose effect is kept.
+const cachedMax = 20_000
+
+// Len returns how many policies there are.
+func (s *Set) Len() int { return len(s.order) }
+
+// All returns the policies, the one that decides first of all first.
+func (s *Set) All() []*Policy { return s.order }
+
+// Get returns the policy of a name, or nil.
+func (s *Set) Get(name string) *Policy { return s.byName[name] }
+
+// Put adds a policy, in the place of one that has its name.
+func (s *Set) Put(p *Policy) {
+	if s.byName == nil {
+		s.byName = make(map[string]*Policy)
+	}
+	s.Remove(p.Name)
+	s.byName[p.Name] = p
+	at, _ := slices.BinarySearchFunc(s.order, p, func(a, b *Policy) int {
+		return cmp.Or(-cmp.Compare(a.Priority, b.Priority), strings.Compare(a.Name, b.Name))
+	})
+	s.order = slices.Insert(s.order, at, p)
+	s.changed()
+}
+
+// Remove takes a policy away and reports whether there was one.
+func (s *Set) Remove(name string) bool {
+	p := s.byName[name]
+	if p == nil {
+		return false
+	}
+	delete(s.byName, name)
+	s.order = slices.DeleteFunc(s.order, func(o *Policy) bool { return o == p })
+	s.changed()
+	return true
+}
+
+func (s *Set) changed() {
+	s.cache = nil
+	s.Version++
+}
+
+// Of returns what is said about a key; nil: nothing, everything is as in Redis.
+// Policies with a GROUP are not asked.
+func (s *Set) Of(key []byte) *Effect {
+	if len(s.order) == 0 {
+		return nil
+	}
+	return s.ofKey(key).effect
+}
+
+// OfGroup is Of for a consumer group of a stream: policies with a GROUP that
+// matches are asked as well.
+func (s *Set) OfGroup(key, group []byte) *Effect {
+	if len(s.order) == 0 {
+		return nil
+	}
+	k := s.ofKey(key)
+	e, known := k.groups[string(group)]
+	if !known {
+		e = s.effect(string(key), string(group), true)
+		if k.groups == nil || len(k.groups) >= cachedMax {
+			k.groups = make(map[string]*Effect)
+		}
+		k.groups[string(group)] = e
+	}
+	return e
+}
+
+func (s *Set) ofKey(key []byte) *keyEffect {
+	k := s.cache[string(key)]
+	if k == nil {
+		k = &keyEffect{effect: s.effect(string(key), "", false)}
+		if s.cache == nil || len(s.cache) >= cachedMax {
+			s.cache = make(map[string]*keyEffect)
+		}
+		s.cache[string(key)] = k
+	}
+	return k
+}
+
+func (s *Set) effect(key, group string, inGroup bool) *Effect {
+	var e *Effect
+	for _, p := range s.order {
+		if (p.HasGroup && !(inGroup && glob.Match(p.Group, group))) || !p.matches(key) {
+			continue
+		}
+		if e == nil {
+			e = new(Effect)
+		}
+		for i := range table {
+			if d := &table[i]; p.has[d.id] && e.from[d.id] == nil {
+				e.from[d.id] = p
+				d.copy(&e.Settings, &p.settings)
+			}
+		}
+	}
+	return e
+}
+
+// Each returns the settings of the effect with who has said so, in the order of
+// the table.
+func (e *Effect) Each() (list []Setting) {
+	if e == nil {
+		return nil
+	}
+	for i := range table {
+		if s := &table[i]; e.from[s.id] != nil {
+			list = append(list, Setting{s.name, strings.Join(s.get(&e.Settings), " "), e.from[s.id]})
+		}
+	}
+	return list
+}
