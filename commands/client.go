@@ -40,7 +40,7 @@ var clientCommands = []Command{
 		Group: "connection", Since: "6.2.0", Tips: []string{"nondeterministic_output"},
 		Summary: "Describes the connection.", Complexity: "O(1)",
 		Run: func(c *Ctx) error {
-			c.Out.Verbatim("txt", clientLine(c.Session, c.Tx.Now())+"\n")
+			c.Out.Verbatim("txt", clientLine(c.Session, c.Args.All(), c.Tx.Now())+"\n")
 			return nil
 		},
 	},
@@ -274,7 +274,11 @@ func clientList(c *Ctx) error {
 	}
 	var text strings.Builder
 	for _, s := range list {
-		text.WriteString(clientLine(s, c.Tx.Now()))
+		running := c.Args.All()
+		if s != c.Session {
+			running = nil
+		}
+		text.WriteString(clientLine(s, running, c.Tx.Now()))
 		text.WriteByte('\n')
 		if !c.FitsReply(0, int64(text.Len())) { // an id may be asked for again and again
 			return ErrReplyTooLong
@@ -305,13 +309,14 @@ func clientsToList(c *Ctx) (list []*Session, err error) {
 	return nil, ErrSyntax
 }
 
-// clientLine describes a session in the fields of CLIENT LIST.
-func clientLine(s *Session, now time.Time) string {
+// clientLine describes a session in the fields of CLIENT LIST. args are those of
+// the command that it is running, if it is.
+func clientLine(s *Session, args [][]byte, now time.Time) string {
 	multi := -1
 	if s.Multi != nil {
 		multi = len(s.Multi.Queue)
 	}
-	argvBytes := 0
+	argvBytes := argsBytes(args)
 	if s.Blocked != nil {
 		argvBytes = argsBytes(s.Blocked.Args)
 	}

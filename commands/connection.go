@@ -196,7 +196,7 @@ func (c *Ctx) authenticate(name, password []byte) bool {
 		if c.InExec {
 			context = acl.InMulti
 		}
-		c.Server.noteDenied(s, acl.Entry{Reason: acl.DeniedAuth, Context: context, Object: string(c.Args.All()[0]), User: string(name)}, c.Tx.Now())
+		c.Server.noteDenied(s, acl.Entry{Reason: acl.DeniedAuth, Context: context, Object: string(c.Args.All()[0]), User: string(name)}, c.Args.All(), c.Tx.Now())
 		return false
 	}
 	s.User, s.Authenticated = u, true

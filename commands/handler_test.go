@@ -196,7 +196,7 @@ func TestClientLines(t *testing.T) {
 	other := b.client("/run/cairn.sock:0")
 	b.expect(other, "CLIENT SETINFO LIB-NAME go-redis(,go1.26) -> +OK", "CLIENT SETINFO lib-ver 9 -> +OK", "SUBSCRIBE a b -> *3 $9 subscribe $1 a :1 *3 $9 subscribe $1 b :2",
 		"CLIENT SETINFO foo 9 -> -ERR Unrecognized option 'foo'", "CLIENT SETNAME a=b:c -> +OK")
-	const line = "id=1 addr=10.0.0.1:1 laddr=127.0.0.1:6379 fd=9 name= age=90 idle=90 flags=N db=0 sub=0 psub=0 ssub=0 multi=-1 qbuf=0 qbuf-free=100 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=1124 events=r cmd=NULL user=default redir=-1 resp=2 lib-name= lib-ver="
+	const line = "id=1 addr=10.0.0.1:1 laddr=127.0.0.1:6379 fd=9 name= age=90 idle=90 flags=N db=0 sub=0 psub=0 ssub=0 multi=-1 qbuf=0 qbuf-free=100 argv-mem=10 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=1124 events=r cmd=NULL user=default redir=-1 resp=2 lib-name= lib-ver="
 	const otherLine = "id=2 addr=/run/cairn.sock:0 laddr=127.0.0.1:6379 fd=9 name=a=b:c age=0 idle=0 flags=PU db=0 sub=2 psub=0 ssub=0 multi=-1 qbuf=0 qbuf-free=100 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=1661 events=r cmd=NULL user=default redir=-1 resp=2 lib-name=go-redis(,go1.26) lib-ver=9"
 	for call, want := range map[string]string{
 		"CLIENT INFO":              line + "\n",

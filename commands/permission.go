@@ -76,16 +76,16 @@ func (srv *Server) denied(s *Session, cmd *Command, args [][]byte, context strin
 	switch denied {
 	case acl.Allowed:
 	case acl.DeniedCommand:
-		srv.noteDenied(s, acl.Entry{Reason: denied, Context: context, Object: cmd.FullName(), User: s.User.Name()}, now)
+		srv.noteDenied(s, acl.Entry{Reason: denied, Context: context, Object: cmd.FullName(), User: s.User.Name()}, args, now)
 	default:
-		srv.noteDenied(s, acl.Entry{Reason: denied, Context: context, Object: string(args[at]), User: s.User.Name()}, now)
+		srv.noteDenied(s, acl.Entry{Reason: denied, Context: context, Object: string(args[at]), User: s.User.Name()}, args, now)
 	}
 	return denied
 }
 
-func (srv *Server) noteDenied(s *Session, e acl.Entry, now time.Time) {
+func (srv *Server) noteDenied(s *Session, e acl.Entry, args [][]byte, now time.Time) {
 	srv.Counters.Denied[e.Reason]++
-	e.Client, e.LastSeen = clientLine(s, now), now
+	e.Client, e.LastSeen = clientLine(s, args, now), now
 	srv.Denials.Add(e, srv.Config.ACLLogMaxLen)
 }
 

@@ -16,8 +16,8 @@ type Peer interface {
 	LocalAddr() string
 	// FD is the descriptor of the socket, -1 when there is none.
 	FD() int
-	// QueryBuffer returns the bytes read and not yet run, and the free room
-	// behind them.
+	// QueryBuffer returns the bytes read and not yet run, all that came with a
+	// command that is running included, and the free room behind them.
 	QueryBuffer() (used, free int)
 	// TransitBytes returns what is on its way between the session and the
 	// socket: what TLS and a long read take.

@@ -38,6 +38,7 @@ type conn struct {
 	framing framing
 	input   []byte // read and not yet run
 	need    int    // least size of the command that input begins with
+	running int    // size of the input of which commands are being run
 
 	// queued: stands on the list for this turn or the next. runnable: input may
 	// hold whole commands, so that there is no need to read before running.
@@ -82,7 +83,10 @@ func (c *conn) LocalAddr() string {
 func (c *conn) FD() int { return c.link.fd() }
 
 // QueryBuffer implements commands.Peer.
-func (c *conn) QueryBuffer() (used, free int) { return len(c.input), cap(c.input) - len(c.input) }
+func (c *conn) QueryBuffer() (used, free int) {
+	used = max(c.running, len(c.input))
+	return used, max(cap(c.input)-used, 0)
+}
 
 // TransitBytes implements commands.Peer.
 func (c *conn) TransitBytes() int {

@@ -335,7 +335,9 @@ func (l *loop) feed(c *conn) {
 			return
 		}
 	}
+	c.running = len(input)
 	rest := l.runCommands(c, input)
+	c.running = 0
 	l.turnBytes -= len(input) - len(rest)
 	c.keep(rest, own)
 	if own {
