@@ -123,6 +123,9 @@ func (s *Server) changed(directive string) {
 		s.everySec.on.Store(s.options.Config.AppendFsync == config.FsyncEverySecond)
 	case "loglevel":
 		s.options.Log.SetLevel(s.options.Config.LogLevel)
+	case "min-free-disk", "maxdisk":
+		s.loop.disk.at = time.Time{} // what follows is to be refused, or taken, at once
+		s.loop.lookAtDisk(s.loop.turnBegan)
 	}
 }
 
