@@ -30,6 +30,7 @@ type epoll struct {
 	watched   []watched // by descriptor
 	seq       int32
 	ready     []unix.EpollEvent
+	vectors   []unix.Iovec
 	mail      *mailbox // for what is no plain socket
 
 	wakeMu sync.Mutex
@@ -188,7 +189,10 @@ func (p *epoll) wait(events []event, timeout time.Duration) ([]event, error) {
 }
 
 func (p *epoll) poll(events []event, timeout time.Duration) ([]event, error) {
-	n, err := unix.EpollWait(p.epfd, p.ready, milliseconds(timeout))
+	n, err := pollEvents(p.epfd, p.ready)
+	if n == 0 && timeout != 0 {
+		n, err = unix.EpollWait(p.epfd, p.ready, milliseconds(timeout))
+	}
 	if err != nil && !errors.Is(err, unix.EINTR) {
 		return events, fmt.Errorf("epoll_wait: %w", err)
 	}
@@ -333,7 +337,7 @@ type epollLink struct {
 
 func (l *epollLink) read(p []byte) (int, error) {
 	for {
-		n, err := unix.Read(l.sock, p)
+		n, err := readSocket(l.sock, p)
 		switch {
 		case n > 0:
 			return n, nil
@@ -349,7 +353,7 @@ func (l *epollLink) read(p []byte) (int, error) {
 
 func (l *epollLink) write(segments [][]byte) (int, error) {
 	for {
-		n, err := writev(l.sock, segments)
+		n, err := writeSocket(l.sock, segments, &l.poller.vectors)
 		switch {
 		case err == nil:
 			return n, nil
@@ -359,13 +363,6 @@ func (l *epollLink) write(segments [][]byte) (int, error) {
 			return 0, os.NewSyscallError("write", err)
 		}
 	}
-}
-
-func writev(fd int, segments [][]byte) (int, error) {
-	if len(segments) == 1 {
-		return unix.Write(fd, segments[0])
-	}
-	return unix.Writev(fd, segments)
 }
 
 func (l *epollLink) watch(i interest) error {
