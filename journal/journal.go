@@ -65,7 +65,7 @@ type Journal struct {
 	at      int64         // where the next record goes
 	end     *atomic.Int64 // the same, in the segment
 	buffer  []byte
-	failed  error
+	failed  atomic.Pointer[error] // the first write or sync that failed
 	// bytesWritten counts what was appended.
 	bytesWritten int64
 
@@ -149,12 +149,18 @@ func (j *Journal) recover(o Options) error {
 	}
 	j.seq = max(r.last, o.After)
 	j.released = o.After
+	var superseded []*segment
 	for _, s := range segments {
 		j.number = max(j.number, s.number)
-		if s.empty() || s.last <= o.After {
+		switch {
+		case s.last <= o.After, s.empty() && s.base == 0:
 			if err := j.retire(s); err != nil {
 				return err
 			}
+			continue
+		case s.empty() && s.base == j.seq:
+			// The segment that is begun now says the same, but is not there yet.
+			superseded = append(superseded, s)
 			continue
 		}
 		// What was read may not have been synced.
@@ -179,9 +185,28 @@ func (j *Journal) recover(o Options) error {
 	if err != nil {
 		return fmt.Errorf("begin a segment of the log: %w", err)
 	}
+	for _, s := range superseded {
+		if err := j.retire(s); err != nil {
+			return errors.Join(err, next.file.Close())
+		}
+	}
 	j.begin(next)
 	j.written.Store(j.seq)
 	j.durable.Store(j.seq)
+	return nil
+}
+
+// fail makes an error final. The first one stays.
+func (j *Journal) fail(err error) error {
+	j.failed.CompareAndSwap(nil, &err)
+	return j.failure()
+}
+
+// failure returns the error after which nothing may be said to be on disk.
+func (j *Journal) failure() error {
+	if err := j.failed.Load(); err != nil {
+		return *err
+	}
 	return nil
 }
 
@@ -191,12 +216,11 @@ func (j *Journal) Seq() uint64 { return j.seq }
 // Append writes a record and, with the policy Always, syncs it. After an error
 // nothing more can be appended: what is on disk is known only after a restart.
 func (j *Journal) Append(payload []byte) (seq uint64, err error) {
-	if j.failed != nil {
-		return 0, j.failed
+	if err := j.failure(); err != nil {
+		return 0, err
 	}
 	if err := j.append(payload); err != nil {
-		j.failed = fmt.Errorf("write the log: %w", err)
-		return 0, j.failed
+		return 0, j.fail(fmt.Errorf("write the log: %w", err))
 	}
 	return j.seq, nil
 }
@@ -233,6 +257,10 @@ func (j *Journal) append(payload []byte) error {
 		if err := j.file.SyncData(); err != nil {
 			return err
 		}
+		// An error is told to one who syncs a file: that may have been another.
+		if err := j.failure(); err != nil {
+			return err
+		}
 		j.advance(j.seq)
 	}
 	return nil
@@ -248,8 +276,8 @@ func (j *Journal) rotate(size int64) error {
 	j.mu.Lock()
 	old := j.current
 	old.last = j.seq
-	if old.empty() {
-		err = j.retire(old)
+	if old.empty() && old.base == 0 && j.pins == 0 {
+		err = j.retire(old) // one with a base still says what is void before it
 	} else {
 		j.segments = append(j.segments, old)
 	}
@@ -297,10 +325,14 @@ func (j *Journal) begin(next *prepared) {
 }
 
 // Sync syncs what was appended before the call. It may be called from any
-// goroutine.
+// goroutine. After an error no sync succeeds any more, and nothing can be appended:
+// the system may have dropped what it could not write, and say so only once.
 func (j *Journal) Sync() error {
 	j.syncing.Lock()
 	defer j.syncing.Unlock()
+	if err := j.failure(); err != nil {
+		return err
+	}
 	j.mu.Lock()
 	files, written, closed := slices.Clone(j.files), j.written.Load(), j.closed
 	j.mu.Unlock()
@@ -317,7 +349,7 @@ func (j *Journal) Sync() error {
 			continue
 		}
 		if err := f.file.SyncData(); err != nil {
-			return fmt.Errorf("sync the log: %w", err)
+			return j.fail(fmt.Errorf("sync the log: %w", err))
 		}
 		durable = last
 	}
@@ -453,10 +485,7 @@ func (j *Journal) Bytes() (total int64) {
 
 // Close syncs what there is and closes the log.
 func (j *Journal) Close() error {
-	var err error
-	if j.failed == nil {
-		err = j.Sync()
-	}
+	err := j.Sync()
 	j.mu.Lock()
 	if j.closed {
 		j.mu.Unlock()

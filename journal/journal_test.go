@@ -325,9 +325,9 @@ func filled(t testing.TB, policy Policy) (fs *vfs.MemFS, records int) {
 		records++
 	}
 	if policy != Always {
-		j.failed = errors.New("killed") // closing would sync
+		_ = j.fail(errors.New("killed")) // closing would sync
 	}
-	if err := j.Close(); err != nil {
+	if err := j.Close(); err != nil && policy == Always {
 		t.Fatal(err)
 	}
 	return fs, records
@@ -473,6 +473,103 @@ func TestFaults(t *testing.T) {
 				t.Errorf("%v after %d: %d of %d records, %v", kind, skip, n, acknowledged, err)
 			}
 		}
+	}
+}
+
+// Records behind an end that was not whole are void, also when the first record
+// of the next run is so long that it needs a segment of its own.
+func TestLongRecordBehindATornEnd(t *testing.T) {
+	fs, _ := filled(t, Later)
+	segments, err := scanDir(fs, "/log")
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := segments[0]
+	text, err := readFile(fs, first.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A loss of power has cut off a record in the middle of what was not synced.
+	text[len(text)/2] ^= 0x55
+	f, err := fs.Create(first.path, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Write(text); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range segments[1:] {
+		if err := fs.Remove(s.path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	nothing := func(uint64, []byte) error { return nil }
+	j, err := Open(Options{FS: fs, Dir: "/log", SegmentBytes: testSegment, Apply: nothing})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if _, err := j.Append(make([]byte, 2*testSegment)); err != nil {
+			t.Fatal(err)
+		}
+		crashed := fs.CrashClone(vfs.CrashCloneCfg{})
+		if n, err := read(crashed, 0); err != nil || uint64(n) != j.Seq() {
+			t.Fatalf("%d of %d records, %v", n, j.Seq(), err)
+		}
+	}
+	// The segment that says so goes when nothing before it is needed.
+	if err := errors.Join(j.Release(j.Seq()), j.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if segments, err := scanDir(fs, "/log"); err != nil || len(segments) > 2 {
+		t.Errorf("%d segments are left, %v", len(segments), err)
+	}
+}
+
+// After a sync that failed, nothing is said to be synced any more, nor appended:
+// the system may have dropped what it could not write, and forgotten about it.
+func TestFailedSyncIsFinal(t *testing.T) {
+	for _, way := range []struct {
+		name string
+		sync func(*Journal) error
+	}{
+		{"sync", (*Journal).Sync},
+		{"policy", func(j *Journal) error { return j.SetPolicy(Always) }},
+		{"close", (*Journal).Close},
+		{"append", func(j *Journal) error { _, err := j.Append(nil); return err }},
+	} {
+		t.Run(way.name, func(t *testing.T) {
+			mem := vfs.NewMem()
+			if err := mem.MkdirAll("/log", 0o755); err != nil {
+				t.Fatal(err)
+			}
+			var broken errorfs.Toggle
+			broken.Injector = errorfs.InjectorFunc(func(op errorfs.Op) error {
+				if op.Kind == errorfs.OpFileSyncData {
+					return errors.New("the disk is on fire")
+				}
+				return nil
+			})
+			j, err := Open(Options{FS: errorfs.Wrap(mem, &broken), Dir: "/log", SegmentBytes: testSegment, Policy: Later})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := j.Append([]byte("x")); err != nil {
+				t.Fatal(err)
+			}
+			broken.On()
+			if err := j.Sync(); err == nil {
+				t.Fatal("no error")
+			}
+			broken.Off() // the disk works again: too late
+			if err := way.sync(j); err == nil || !strings.Contains(err.Error(), "the disk is on fire") {
+				t.Errorf("%v", err)
+			}
+			_ = j.Close()
+		})
 	}
 }
 
