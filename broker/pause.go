@@ -34,6 +34,15 @@ func (b *Broker) endPause() {
 	b.paused = b.paused[:0]
 }
 
+// putOff adds a session to those who have to wait until they may go on, from which
+// those who have left go when they become many.
+func (b *Broker) putOff(waiting []*Session, s *Session) []*Session {
+	if len(waiting) > 2*len(b.server.Sessions) {
+		waiting = slices.DeleteFunc(waiting, func(s *Session) bool { return s.Killed })
+	}
+	return append(waiting, s)
+}
+
 func sortBySeq(list []*Session) {
 	slices.SortFunc(list, func(a, b *Session) int { return cmp.Compare(a.Blocked.Seq, b.Blocked.Seq) })
 }

@@ -161,12 +161,12 @@ func (b *Broker) Do(s *Session, args [][]byte) bool {
 	}
 	if b.pauses(s, cmd) {
 		s.Paused = true
-		b.paused = append(b.paused, s)
+		b.paused = b.putOff(b.paused, s)
 		return false
 	}
 	if b.isHeld(s, cmd, args) {
 		s.Paused = true
-		b.held = append(b.held, s)
+		b.held = b.putOff(b.held, s)
 		return false
 	}
 	b.touch(s)
@@ -568,7 +568,7 @@ func (b *Broker) Drain() {
 	b.drained = true
 	for _, s := range b.waits.all() {
 		b.waits.remove(s)
-		b.out(s).Error("UNBLOCKED the server is shutting down")
+		b.out(s).Error(commands.ErrShuttingDown)
 	}
 	for _, s := range b.server.Sessions {
 		if !s.Detached {

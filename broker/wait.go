@@ -149,11 +149,13 @@ func (w *waits) all() []*Session {
 	return list
 }
 
-// mayWait refuses a command that would have to wait where too many do, or for
-// too much.
+// mayWait refuses a command that would have to wait where too many do, for too
+// much, or for nobody, as the end has begun.
 func (b *Broker) mayWait(w *commands.Wait) error {
 	most, keys := b.options.Config.MaxClientsBlocked, b.options.Config.BlockedKeysLimit
 	switch {
+	case b.drained:
+		return commands.ErrShuttingDown
 	case most > 0 && b.waits.count >= most:
 		return commands.ErrBlockedClients
 	case keys > 0 && len(w.Keys) > keys:

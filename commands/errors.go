@@ -28,6 +28,7 @@ const (
 	ErrNoAuth         resp.Error = "NOAUTH Authentication required."
 	ErrNameTooLong    resp.Error = "ERR the name of a key, channel, pattern or client is longer than proto-max-name-len allows"
 	ErrQueueTooLong   resp.Error = "ERR the transaction has more commands than proto-max-multibulk-len allows"
+	ErrShuttingDown   resp.Error = "UNBLOCKED the server is shutting down"
 	ErrBlockedClients resp.Error = "ERR max number of blocked clients reached"
 	ErrBlockedKeys    resp.Error = "ERR more keys to wait for than client-blocked-keys-limit allows"
 	ErrSubscriptions  resp.Error = "ERR more subscriptions than client-subscriptions-limit allows"

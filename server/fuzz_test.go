@@ -165,6 +165,7 @@ func FuzzConnections(f *testing.F) {
 			l.drop(l.conns[0])
 		}
 		l.reads.running.Wait()
+		l.background.Wait() // a backup must not find the store closed
 		l.take(now)
 		if err := l.turn(now); err != nil {
 			t.Fatal(err)
