@@ -226,8 +226,8 @@ func TestUnauthenticatedOutput(t *testing.T) {
 func TestReadersThatDoNotRead(t *testing.T) {
 	i := start(t, setup{})
 	other := i.dial(t)
-	other.sendBehind(strings.Repeat(bulkCommand("RPUSH", "q", strings.Repeat("x", 10<<10)), 5000))
-	for range 5000 {
+	other.sendBehind(strings.Repeat(bulkCommand("RPUSH", "q", strings.Repeat("x", 10<<10)), 2000))
+	for range 2000 {
 		other.reply()
 	}
 	const readers = 20

@@ -26,9 +26,9 @@ func TestLongWrites(t *testing.T) {
 	onEveryPath(t, func(t *testing.T, path path) {
 		i := start(t, setup{path: path})
 		c, other := i.dial(t), i.dial(t)
-		const elements = 30_000
+		const elements = 13_000
 		c.fill("q", elements)
-		c.send("COPY q r\r\nLLEN r\r\nLINSERT r BEFORE nosuch x\r\nLPOP r 12000\r\nLLEN r\r\nCOPY q s\r\n")
+		c.send("COPY q r\r\nLLEN r\r\nLINSERT r BEFORE nosuch x\r\nLPOP r 11000\r\nLLEN r\r\nCOPY q s\r\n")
 		other.until("INFO commandstats", "cmdstat_copy:calls=1")
 		for n := range 200 {
 			other.do("LPUSH witness x", fmt.Sprint(":", n+1))
@@ -38,10 +38,10 @@ func TestLongWrites(t *testing.T) {
 				t.Errorf("got %.100s, want %s", got, want)
 			}
 		}
-		if got := c.reply(); strings.Count(got, "xxx ")+1 != 12000 {
+		if got := c.reply(); strings.Count(got, "xxx ")+1 != 11000 {
 			t.Errorf("LPOP: %d bytes", len(got))
 		}
-		for _, want := range []string{fmt.Sprint(":", elements-12000), ":1"} {
+		for _, want := range []string{fmt.Sprint(":", elements-11000), ":1"} {
 			if got := c.reply(); got != want {
 				t.Errorf("got %.100s, want %s", got, want)
 			}
@@ -62,7 +62,7 @@ func TestLongWrites(t *testing.T) {
 func TestEndDuringALongWrite(t *testing.T) {
 	i := start(t, setup{})
 	c := i.dial(t)
-	c.fill("q", 30_000)
+	c.fill("q", 13_000)
 	c.send("COPY q r\r\nPING\r\n")
 	i.dial(t).until("INFO commandstats", "cmdstat_copy:calls=1")
 	i.Stop("the test says so")

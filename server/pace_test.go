@@ -88,7 +88,7 @@ func TestLargeOutputsStandInLine(t *testing.T) {
 func TestPublishingToACrowd(t *testing.T) {
 	onEveryPath(t, func(t *testing.T, path path) {
 		i := start(t, setup{path: path, options: []string{"--client-output-buffer-limit", "pubsub", "0", "0", "0"}})
-		const subscribers, messages, size = 20, 60, 1 << 20
+		const subscribers, messages, size = 10, 16, 1 << 20
 		heard := make(chan error)
 		for range subscribers {
 			c := i.dial(t)
