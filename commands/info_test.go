@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/cairnmq/cairn/config"
 )
 
 func TestInfo(t *testing.T) {
@@ -33,17 +35,25 @@ func TestInfo(t *testing.T) {
 
 // MEMORY DOCTOR says what to do, and nothing if there is nothing to do.
 func TestMemoryDoctor(t *testing.T) {
-	b := newBench(t)
-	s := b.client("10.0.0.1:1")
-	b.expect(s, "RPUSH k v -> :1")
-	text := b.do(s, "MEMORY DOCTOR")
-	if !strings.Contains(text, "nothing to mend") || strings.Contains(text, "raise object-cache-size") {
-		t.Errorf("nothing is wrong: %s", text)
+	const mb = 1 << 20
+	for _, c := range []struct {
+		m    memory
+		want string
+	}{
+		{memory{used: 200 * mb, resident: 210 * mb, objects: 1 * mb}, "There is nothing to mend."},
+		{memory{used: 20 * mb, resident: 60 * mb, clients: 15 * mb}, "There is nothing to mend."},
+		{memory{used: 200 * mb, resident: 210 * mb, objects: 63 * mb}, "raise object-cache-size"},
+		{memory{used: 200 * mb, resident: 210 * mb, clients: 80 * mb}, "CLIENT LIST shows whose"},
+		{memory{used: 200 * mb, resident: 400 * mb}, "MEMORY PURGE"},
+	} {
+		text := c.m.diagnosis(config.New())
+		if strings.Count(text, "\n") != 2 || !strings.Contains(text, c.want) {
+			t.Errorf("%+v: %s", c.m, text)
+		}
 	}
-	b.server.Config.ObjectCacheSize = 1
-	text = b.do(s, "MEMORY DOCTOR")
-	if strings.Contains(text, "nothing to mend") || !strings.Contains(text, "raise object-cache-size") {
-		t.Errorf("the object cache is full: %s", text)
+	b := newBench(t)
+	if text := b.do(b.client("10.0.0.1:1"), "MEMORY DOCTOR"); !strings.Contains(text, " in use, data have ") {
+		t.Error(text)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"runtime/metrics"
 	"strings"
 
+	"github.com/cairnmq/cairn/config"
 	"github.com/cairnmq/cairn/lists"
 	"github.com/cairnmq/cairn/storage"
 	"github.com/cairnmq/cairn/streams"
@@ -152,7 +153,12 @@ const (
 
 // memoryDoctor says where the memory is, and what to do if that is too much.
 func memoryDoctor(c *Ctx) error {
-	m, config := c.Server.measureMemory(), c.Config()
+	m := c.Server.measureMemory()
+	c.Out.Verbatim("txt", m.diagnosis(c.Config()))
+	return nil
+}
+
+func (m *memory) diagnosis(config *config.Config) string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "Of %s in use, data have %s: %s of %s in the object cache, %s of %s in the block cache, %s in memtables. Clients have %s.\n",
 		human(m.used), human(m.data()), human(m.objects), human(config.ObjectCacheSize), human(m.blocks), human(config.BlockCacheSize),
@@ -170,8 +176,7 @@ func memoryDoctor(c *Ctx) error {
 	if text.Len() == said {
 		text.WriteString("There is nothing to mend.\n")
 	}
-	c.Out.Verbatim("txt", text.String())
-	return nil
+	return text.String()
 }
 
 func memoryMallocStats(c *Ctx) error {
