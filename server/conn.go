@@ -40,9 +40,10 @@ type conn struct {
 	need    int    // least size of the command that input begins with
 	running int    // size of the input of which commands are being run
 
-	// queued: stands on the list for this turn or the next. runnable: input may
-	// hold whole commands, so that there is no need to read before running.
-	queued, runnable bool
+	// queued: stands on a list for this turn or the next. runnable: input may
+	// hold whole commands, so that there is no need to read before running. busy:
+	// it has, or will have, more to run than its share.
+	queued, runnable, busy bool
 	// full: the socket takes no more for now. ended: the peer will send nothing
 	// more. closed: neither shall we.
 	full, ended, closed bool

@@ -132,7 +132,7 @@ func FuzzConnections(f *testing.F) {
 			if l.fatal != nil {
 				t.Fatal(l.fatal)
 			}
-			if idle && len(l.queue) == 0 && l.ending == nil {
+			if idle && !l.waiting() && l.ending == nil {
 				break
 			}
 			if l.ending != nil {

@@ -60,7 +60,7 @@ func TestLongWrites(t *testing.T) {
 
 // The end waits for a change that is under way, and its client gets the reply.
 func TestEndDuringALongWrite(t *testing.T) {
-	i := start(t, setup{})
+	i := start(t, setup{options: []string{"--shutdown-timeout", "120"}})
 	c := i.dial(t)
 	c.fill("q", 13_000)
 	c.send("COPY q r\r\nPING\r\n")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"slices"
 	"sync"
@@ -31,17 +32,21 @@ import (
 // gone.
 //
 // A turn is bounded: in commands, bytes and time, and in commands for each
-// connection before the next has its go. What is left waits at the head of the
-// next turn. Bounding by time looks like nondeterminism, but it only decides
-// where one turn ends and the next begins, which clients decide as well by when
-// they send.
+// connection before the next has its go. What is left waits for the next turn:
+// connections with more than their share, be it many commands or a long one, in
+// the backlog, of which one is served at the head of each turn, and the others
+// when all have been who want little. So who sends a command now and then is not
+// held up by hundreds that send as much as they can, and these do not starve.
+// Bounding by time looks like nondeterminism, but it only decides where one turn
+// ends and the next begins, which clients decide as well by when they send.
 
 const (
 	turnRequestsMax = 4096
 	turnBytesMax    = 4 << 20
 	turnWrittenMax  = 64 << 20 // bytes of the batch
 	turnTimeMax     = 5 * time.Millisecond
-	shareMax        = 256 // commands of one connection before the next has its go
+	shareMax        = 256 // commands of one connection before the next has its go,
+	firstShareMax   = 32  // if it does not come from the backlog
 	timeCheckEach   = 64  // commands between two looks at the clock
 
 	sharedBufferBytes = 64 << 10
@@ -66,9 +71,12 @@ type loop struct {
 
 	listeners []net.Listener
 
-	conns  []*conn
-	queue  []*conn // to be run in this turn or the next, in order
-	events []event
+	conns []*conn
+	queue []*conn // to be run in this turn or the next, in order
+	// backlog are those of them that have more to run than their share, behind the
+	// others but for the first.
+	backlog []*conn
+	events  []event
 
 	shared    []byte
 	arguments [][]byte
@@ -137,7 +145,7 @@ func (l *loop) run() (err error) {
 
 // patience is how long to wait if nothing happens; negative: for ever.
 func (l *loop) patience(now time.Time) time.Duration {
-	if len(l.queue) > 0 || len(l.line.conns) > 0 {
+	if l.waiting() || len(l.line.conns) > 0 {
 		return 0
 	}
 	next, bounded := l.broker.Deadline()
@@ -229,11 +237,19 @@ func (l *loop) hold(c *conn, what interest) {
 }
 
 func (l *loop) enqueue(c *conn) {
-	if !c.queued {
-		c.queued = true
+	switch {
+	case c.queued:
+		return
+	case c.busy:
+		l.backlog = append(l.backlog, c)
+	default:
 		l.queue = append(l.queue, c)
 	}
+	c.queued = true
 }
+
+// waiting reports whether any connection waits to be run.
+func (l *loop) waiting() bool { return len(l.queue)+len(l.backlog) > 0 }
 
 // turn runs what has arrived. After an error nothing may be answered any more.
 func (l *loop) turn(now time.Time) error {
@@ -245,20 +261,9 @@ func (l *loop) turn(now time.Time) error {
 	// Only now: what was due may have taken long, and clients must not wait until
 	// nothing is due any more.
 	l.turnRequests, l.turnBytes, l.turnBegan, l.turnOver = turnRequestsMax, turnBytesMax, time.Now(), false
-	// Who has had its share goes to the end of the queue.
-	i := 0
-	for ; i < len(l.queue) && !l.turnOver; i++ {
-		c := l.queue[i]
-		l.queue[i] = nil
-		if l.waitsBehind(c) {
-			continue
-		}
-		c.queued = false
-		if !c.closed {
-			l.feed(c)
-		}
-	}
-	l.queue = slices.Delete(l.queue, 0, i)
+	l.feedSome(&l.backlog, 1)
+	l.feedSome(&l.queue, math.MaxInt)
+	l.feedSome(&l.backlog, math.MaxInt)
 	if l.ending != nil && !l.ending.drained {
 		l.ending.drained = true
 		l.broker.Drain()
@@ -270,9 +275,28 @@ func (l *loop) turn(now time.Time) error {
 	return nil
 }
 
+// feedSome feeds connections of a queue until the turn is over. Who has had its
+// share goes to the end of the backlog.
+func (l *loop) feedSome(queue *[]*conn, most int) {
+	i := 0
+	for ; i < min(len(*queue), most) && !l.turnOver; i++ {
+		c := (*queue)[i]
+		(*queue)[i] = nil
+		if l.waitsBehind(c) {
+			continue
+		}
+		c.queued = false
+		if !c.closed {
+			l.feed(c)
+			l.turnOver = l.turnOver || time.Since(l.turnBegan) > turnTimeMax
+		}
+	}
+	*queue = slices.Delete(*queue, 0, i)
+}
+
 // due reports whether there is anything to do in a turn.
 func (l *loop) due(now time.Time) bool {
-	if len(l.queue) > 0 || (l.ending != nil && !l.ending.drained) {
+	if l.waiting() || (l.ending != nil && !l.ending.drained) {
 		return true
 	}
 	at, ok := l.broker.Deadline()
@@ -370,13 +394,21 @@ func (l *loop) runCommands(c *conn, input []byte) (rest []byte) {
 		s.Touch(s)
 		return nil
 	}
+	share := firstShareMax
+	if c.busy {
+		share = shareMax
+	}
 	for ran := 0; len(input) > 0; ran++ {
 		switch {
 		case s.CloseAfterReply || s.Killed:
 			return nil
 		case s.Held(), c.slow():
 			return input
-		case ran == shareMax || l.turnIsOver():
+		case ran == share:
+			c.busy = true
+			l.enqueue(c)
+			return input
+		case l.turnIsOver():
 			l.enqueue(c)
 			return input
 		}
@@ -384,7 +416,7 @@ func (l *loop) runCommands(c *conn, input []byte) (rest []byte) {
 		c.unauthenticated = limits.unauthenticated
 		f, err := c.framing.next(input, limits)
 		if f.kind == incomplete && err == nil {
-			c.runnable, c.need = false, f.size
+			c.runnable, c.need, c.busy = false, f.size, f.size > len(l.shared)
 			return input
 		}
 		if err == nil {
@@ -408,7 +440,7 @@ func (l *loop) runCommands(c *conn, input []byte) (rest []byte) {
 		}
 		input = input[f.size:]
 	}
-	c.runnable, c.need = false, 0
+	c.runnable, c.need, c.busy = false, 0, false
 	return nil
 }
 

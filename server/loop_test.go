@@ -2,6 +2,7 @@ package server
 
 import (
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -78,5 +79,78 @@ func TestATurnRunsCommandsHoweverLateItIs(t *testing.T) {
 	}
 	if got := string(conn.session.Out.Bytes()); got != "+PONG\r\n" {
 		t.Errorf("the turn answers %q", got)
+	}
+}
+
+// bench is a loop with connections whose peers have sent something.
+type bench struct {
+	*loop
+	t testing.TB
+}
+
+func newBench(t testing.TB) *bench {
+	store, err := storage.Open("/data", storage.Options{FS: vfs.NewMem(), Seed: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = store.Close() })
+	c := config.New()
+	return &bench{newLoop(broker.New(broker.Options{Config: c, Store: store}), c, &Log{out: io.Discard}, newPortablePoller(), nil), t}
+}
+
+// sends has a new connection send something.
+func (b *bench) sends(text string) *conn {
+	c := newConn(&talking{sent: text})
+	c.session = b.broker.Connect(c, time.Now())
+	c.index = len(b.conns)
+	b.conns = append(b.conns, c)
+	b.enqueue(c)
+	return c
+}
+
+func (b *bench) turn() {
+	b.t.Helper()
+	if err := b.loop.turn(time.Now()); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// Who sends a command now and then is served in the next turn, however many send
+// as much as they can, be it many commands or long ones.
+func TestTheBusyDoNotHoldUpOthers(t *testing.T) {
+	b := newBench(t)
+	for range 100 {
+		b.sends(strings.Repeat("PING\r\n", 50*shareMax))
+		b.sends(bulkCommand("ECHO", strings.Repeat("x", 1<<20)))
+	}
+	isBusy := func(c *conn) bool { return c.busy }
+	for turns := 0; !slices.ContainsFunc(b.conns, isBusy) || len(b.queue) > 0; turns++ {
+		if b.turn(); turns > 1000 {
+			t.Fatal("nobody has more to run than its share")
+		}
+	}
+	for _, c := range b.conns {
+		b.enqueue(c) // the rest of the long commands has come
+	}
+	witness := b.sends("PING\r\n")
+	b.turn()
+	if got := string(witness.session.Out.Bytes()); got != "+PONG\r\n" {
+		t.Errorf("a turn later the witness has %q", got)
+	}
+}
+
+// Nor do those who have much to run starve when the others together fill all turns.
+func TestTheBusyDoNotStarve(t *testing.T) {
+	b := newBench(t)
+	busy := b.sends(strings.Repeat("PING\r\n", 50*shareMax))
+	b.turn()
+	for range 10 {
+		for range 2 * turnRequestsMax / firstShareMax {
+			b.sends(strings.Repeat("PING\r\n", firstShareMax-1))
+		}
+		before := busy.session.Out.Len()
+		if b.turn(); busy.session.Out.Len() < before+shareMax*len("+PONG\r\n") {
+			t.Fatalf("%d bytes of replies, %d a turn before", busy.session.Out.Len(), before)
+		}
 	}
 }
