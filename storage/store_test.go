@@ -846,3 +846,38 @@ func TestLogIsShortened(t *testing.T) {
 		}
 	}
 }
+
+// Sweeping large records takes many turns, like sweeping many small ones: their
+// keys cannot be had without reading them.
+func TestSweepReadsOnlySoMuch(t *testing.T) {
+	s := open(t, vfs.NewMem(), Options{})
+	defer s.Close()
+	const objects, records = 20, 5
+	tx := s.Begin(at(1))
+	value := make([]byte, sweepBytesMax/4)
+	for i := range objects {
+		o := put(tx, fmt.Sprint("k", i), "")
+		for j := range records {
+			tx.Put(o, []byte{byte(j)}, value)
+		}
+	}
+	commit(t, s)
+	tx = s.Begin(at(2))
+	for i := range objects {
+		tx.Drop(tx.Lookup([]byte(fmt.Sprint("k", i))))
+	}
+	commit(t, s)
+	turns := 0
+	for due := true; due && turns < 100; turns++ {
+		tx := s.Begin(at(3))
+		tx.Sweep(500)
+		commit(t, s)
+		_, due = s.NextSweep(at(3))
+	}
+	if turns < objects/4 || turns > 2*objects {
+		t.Errorf("%d objects of %d bytes are swept in %d turns", objects, records*len(value), turns)
+	}
+	if got := pebbleKeys(t, s); got[kindRecord] != 0 || got[kindGarbage] != 0 {
+		t.Errorf("left on disk: %v", got)
+	}
+}

@@ -177,26 +177,36 @@ func (tx *Tx) sweepGarbage(limit int) {
 	}
 }
 
+const (
+	// sweepBytesMax is how much of an object is read to delete its records one by
+	// one: a key cannot be had without its value.
+	sweepBytesMax = 1 << 20
+	// sweepStepBytes is what takes about as long to read as a record to delete.
+	sweepStepBytes = 8 << 10
+)
+
 // dropRecords deletes all records with lo <= key < hi and returns about how much
 // work that was.
 func (tx *Tx) dropRecords(view pebble.Reader, lo, hi []byte) (work int) {
 	var keys [][]byte
-	many := false
-	tx.scan(view, lo, hi, false, func(k, _ []byte) bool {
-		if len(keys) == pointDeletesMax {
+	read, many := 0, false
+	tx.scan(view, lo, hi, false, func(k, v []byte) bool {
+		if len(keys) == pointDeletesMax || read > sweepBytesMax {
 			many = true
 			return false
 		}
 		keys = append(keys, append([]byte(nil), k...))
+		read += len(v)
 		return true
 	})
 	tx.writable()
+	work = len(keys) + 1 + read/sweepStepBytes
 	if many {
 		tx.check(tx.batch.DeleteRange(lo, hi, nil))
-		return pointDeletesMax
+		return work
 	}
 	for _, k := range keys {
 		tx.check(tx.batch.Delete(k, nil))
 	}
-	return len(keys) + 1
+	return work
 }
