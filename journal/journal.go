@@ -45,6 +45,9 @@ const (
 	// segmentsFree is how many segments that are not needed any more are kept to
 	// be used again.
 	segmentsFree = 2
+	// growthMax is how many times its length a segment is written to at most while
+	// the next one is being made.
+	growthMax = 4
 	// bufferKept is the memory kept for the next record.
 	bufferKept = 1 << 20
 )
@@ -63,6 +66,8 @@ type Journal struct {
 	durable atomic.Uint64 // the last that is known to be synced
 	file    vfs.File
 	at      int64         // where the next record goes
+	room    int64         // up to where records may go in the current segment
+	half    int64         // when so much is written the next one is wanted
 	end     *atomic.Int64 // the same, in the segment
 	buffer  []byte
 	failed  atomic.Pointer[error] // the first write or sync that failed
@@ -229,8 +234,8 @@ func (j *Journal) append(payload []byte) error {
 	if uint64(len(payload)) > payloadBytes {
 		return fmt.Errorf("a record of %d bytes", len(payload))
 	}
-	if j.at+recordSize(int64(len(payload))) > j.current.size {
-		if err := j.rotate(recordSize(int64(len(payload)))); err != nil {
+	if size := recordSize(int64(len(payload))); j.at+size > j.room && !j.grow(size) {
+		if err := j.rotate(size); err != nil {
 			return err
 		}
 	}
@@ -241,8 +246,7 @@ func (j *Journal) append(payload []byte) error {
 		return err
 	}
 	j.seq++
-	half := j.current.size / 2
-	wanted := j.at < half && j.at+int64(len(j.buffer)) >= half
+	wanted := j.at/j.half != (j.at+int64(len(j.buffer)))/j.half
 	j.at += int64(len(j.buffer))
 	j.written.Store(j.seq)
 	j.end.Store(j.at)
@@ -264,6 +268,19 @@ func (j *Journal) append(payload []byte) error {
 		j.advance(j.seq)
 	}
 	return nil
+}
+
+// grow makes room in the current segment if the next one is not there yet: to make
+// that now would hold everybody up for several syncs, while to sync a file that
+// grows takes a little longer only.
+func (j *Journal) grow(size int64) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.ready != nil || j.at+size > growthMax*j.bytes {
+		return false
+	}
+	j.room = j.at + size
+	return true
 }
 
 // rotate goes on in the next segment, which is to have room for a record of the
@@ -315,7 +332,7 @@ func (j *Journal) next(size int64) (*prepared, error) {
 
 // begin goes on in a segment.
 func (j *Journal) begin(next *prepared) {
-	j.file, j.at = next.file, headerBytes
+	j.file, j.at, j.room, j.half = next.file, headerBytes, next.size, next.size/2
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.current, j.end = next.segment, &next.end
@@ -474,13 +491,13 @@ func (j *Journal) BytesWritten() int64 { return j.bytesWritten }
 func (j *Journal) Bytes() (total int64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	for _, s := range j.segments {
-		total += s.size
+	for _, s := range append(j.segments[:len(j.segments):len(j.segments)], j.current) {
+		total += max(s.size, s.end.Load())
 	}
 	if j.ready != nil {
 		total += j.ready.size
 	}
-	return total + int64(len(j.free)+1)*j.bytes
+	return total + int64(len(j.free))*j.bytes
 }
 
 // Close syncs what there is and closes the log.

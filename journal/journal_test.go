@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -323,6 +324,7 @@ func filled(t testing.TB, policy Policy) (fs *vfs.MemFS, records int) {
 			t.Fatal(err)
 		}
 		records++
+		j.awaitReady()
 	}
 	if policy != Always {
 		_ = j.fail(errors.New("killed")) // closing would sync
@@ -331,6 +333,17 @@ func filled(t testing.TB, policy Policy) (fs *vfs.MemFS, records int) {
 		t.Fatal(err)
 	}
 	return fs, records
+}
+
+// awaitReady waits until the next segment is there, if that is wanted: segments are
+// as long then as they were made.
+func (j *Journal) awaitReady() {
+	for ready := j.at < j.half; !ready; {
+		runtime.Gosched()
+		j.mu.Lock()
+		ready = j.ready != nil
+		j.mu.Unlock()
+	}
 }
 
 func clone(fs *vfs.MemFS) *vfs.MemFS {
@@ -512,7 +525,7 @@ func TestLongRecordBehindATornEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 3 {
-		if _, err := j.Append(make([]byte, 2*testSegment)); err != nil {
+		if _, err := j.Append(make([]byte, (growthMax+1)*testSegment)); err != nil {
 			t.Fatal(err)
 		}
 		crashed := fs.CrashClone(vfs.CrashCloneCfg{})
@@ -570,6 +583,48 @@ func TestFailedSyncIsFinal(t *testing.T) {
 			}
 			_ = j.Close()
 		})
+	}
+}
+
+// While the next segment cannot be made, or not as fast as records come, they go
+// on in the current one, up to a bound.
+func TestSegmentsGrow(t *testing.T) {
+	mem := vfs.NewCrashableMem()
+	if err := mem.MkdirAll("/log", 0o755); err != nil || syncDir(mem, "/") != nil {
+		t.Fatal(err)
+	}
+	var broken errorfs.Toggle
+	broken.Injector = errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if op.Kind == errorfs.OpCreate || op.Kind == errorfs.OpRename {
+			return errors.New("the disk is on fire")
+		}
+		return nil
+	})
+	j, err := Open(Options{FS: errorfs.Wrap(mem, &broken), Dir: "/log", SegmentBytes: testSegment})
+	if err != nil {
+		t.Fatal(err)
+	}
+	broken.On()
+	const payload = 300
+	for range (growthMax - 1) * testSegment / recordSize(payload) {
+		if _, err := j.Append(make([]byte, payload)); err != nil {
+			t.Fatalf("after %d records: %v", j.Seq(), err)
+		}
+	}
+	if size := j.Bytes(); size < (growthMax-1)*testSegment-1000 || size > growthMax*testSegment {
+		t.Errorf("the log takes %d bytes", size)
+	}
+	broken.Off()
+	for range 3 * growthMax * testSegment / recordSize(payload) {
+		if _, err := j.Append(make([]byte, payload)); err != nil {
+			t.Fatalf("after %d records: %v", j.Seq(), err)
+		}
+	}
+	if n, err := read(mem.CrashClone(vfs.CrashCloneCfg{}), 0); err != nil || uint64(n) != j.Seq() {
+		t.Errorf("%d of %d records, %v", n, j.Seq(), err)
+	}
+	if err := errors.Join(j.Release(j.Seq()), j.Close()); err != nil {
+		t.Error(err)
 	}
 }
 

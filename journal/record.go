@@ -11,10 +11,11 @@ import (
 
 // # What is on disk
 //
-// A log is a row of segment files, log-N, N counting up. A segment is as long as
-// it will ever be before it is used: what is written overwrites what was there,
-// zeros or an earlier use, as syncing a file that does not grow takes half the
-// time (100 against 180 µs for a small record on a virtual SSD).
+// A log is a row of segment files, log-N, N counting up. A segment has its
+// length before it is used: what is written overwrites what was there, zeros or an
+// earlier use, as syncing a file that does not grow takes half the time (100
+// against 180 µs for a small record on a virtual SSD). It grows only while the next
+// one is not there yet.
 //
 //	segment   header(64)  record  record  …  whatever was there before
 //	header    magic(8) version(4) 0(4) number(8) base(8) 0(28) crc(4)
