@@ -30,7 +30,7 @@ type Options struct {
 	SegmentBytes int64
 	Policy       Policy
 	// After is the last record that is not needed any more, Apply takes those
-	// behind it, in order, while the journal is opened.
+	// behind it, in order, while the journal is opened. Payloads become its own.
 	After uint64
 	Apply func(seq uint64, payload []byte) error
 	// Logf takes what an operator should see; nil drops it.
@@ -48,8 +48,8 @@ const (
 	// growthMax is how many times its length a segment is written to at most while
 	// the next one is being made.
 	growthMax = 4
-	// bufferKept is the memory kept for the next record.
-	bufferKept = 1 << 20
+	// bufferMax is the longest payload that is written along with its header.
+	bufferMax = 1 << 20
 )
 
 // Journal is a log that is being written. Its methods belong to one goroutine,
@@ -239,21 +239,18 @@ func (j *Journal) append(payload []byte) error {
 			return err
 		}
 	}
-	j.buffer = appendRecord(j.buffer[:0], record{
+	size := recordSize(int64(len(payload)))
+	if err := j.write(record{
 		length: uint32(len(payload)), seq: j.seq + 1, durable: j.durable.Load(), segment: j.current.number,
-	}, payload)
-	if _, err := j.file.WriteAt(j.buffer, j.at); err != nil {
+	}, payload); err != nil {
 		return err
 	}
 	j.seq++
-	wanted := j.at/j.half != (j.at+int64(len(j.buffer)))/j.half
-	j.at += int64(len(j.buffer))
+	wanted := j.at/j.half != (j.at+size)/j.half
+	j.at += size
 	j.written.Store(j.seq)
 	j.end.Store(j.at)
-	j.bytesWritten += int64(len(j.buffer))
-	if cap(j.buffer) > bufferKept {
-		j.buffer = nil
-	}
+	j.bytesWritten += size
 	if wanted {
 		j.ask()
 	}
@@ -266,6 +263,24 @@ func (j *Journal) append(payload []byte) error {
 			return err
 		}
 		j.advance(j.seq)
+	}
+	return nil
+}
+
+// write writes a record where the next one goes, a long one without a copy of it.
+func (j *Journal) write(r record, payload []byte) error {
+	j.buffer = appendRecordHeader(j.buffer[:0], r, payload)
+	if len(payload) <= bufferMax {
+		j.buffer = append(append(j.buffer, payload...), r.padding()...)
+		_, err := j.file.WriteAt(j.buffer, j.at)
+		return err
+	}
+	at := j.at
+	for _, p := range [][]byte{j.buffer, payload, r.padding()} {
+		if _, err := j.file.WriteAt(p, at); err != nil {
+			return err
+		}
+		at += int64(len(p))
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -625,6 +626,44 @@ func TestSegmentsGrow(t *testing.T) {
 	}
 	if err := errors.Join(j.Release(j.Seq()), j.Close()); err != nil {
 		t.Error(err)
+	}
+}
+
+// A record of a size that there is not much more memory than is neither copied to be
+// written nor read a second time.
+func TestLongRecordsAreNotCopied(t *testing.T) {
+	dir := t.TempDir()
+	j, err := Open(Options{FS: vfs.Default, Dir: dir, SegmentBytes: testSegment, Policy: Later})
+	if err != nil {
+		t.Fatal(err)
+	}
+	payload := bytes.Repeat([]byte("0123456789"), 4<<20)
+	allocated := func(do func()) int64 {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		do()
+		runtime.ReadMemStats(&after)
+		return int64(after.TotalAlloc - before.TotalAlloc)
+	}
+	for _, p := range [][]byte{payload, payload[:len(payload)-7], []byte("short")} {
+		if got := allocated(func() { _, err = j.Append(p) }); err != nil || got > int64(len(payload)/4) {
+			t.Errorf("to write %d bytes takes %d, %v", len(p), got, err)
+		}
+	}
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	got := allocated(func() {
+		err = Read(vfs.Default, dir, 0, func(_ uint64, p []byte) error {
+			if n++; n < 3 && !bytes.HasPrefix(payload, p) {
+				t.Error("the payload is another")
+			}
+			return nil
+		})
+	})
+	if err != nil || n != 3 || got > int64(2*len(payload)+len(payload)/2) {
+		t.Errorf("to read %d records takes %d bytes, %v", n, got, err)
 	}
 }
 

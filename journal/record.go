@@ -113,8 +113,8 @@ func recordSize(payload int64) int64 {
 	return (recordHeader + payload + recordAlign - 1) &^ (recordAlign - 1)
 }
 
-// appendRecord encodes a record, with what aligns the next one.
-func appendRecord(dst []byte, r record, payload []byte) []byte {
+// appendRecordHeader encodes what stands before a payload.
+func appendRecordHeader(dst []byte, r record, payload []byte) []byte {
 	at := len(dst)
 	dst = binary.LittleEndian.AppendUint32(dst, recordMagic)
 	dst = binary.LittleEndian.AppendUint32(dst, uint32(len(payload)))
@@ -122,11 +122,11 @@ func appendRecord(dst []byte, r record, payload []byte) []byte {
 	dst = binary.LittleEndian.AppendUint64(dst, r.durable)
 	dst = binary.LittleEndian.AppendUint64(dst, r.segment)
 	dst = binary.LittleEndian.AppendUint32(dst, crc32.Checksum(payload, castagnoli))
-	dst = binary.LittleEndian.AppendUint32(dst, crc32.Checksum(dst[at:], castagnoli))
-	dst = append(dst, payload...)
-	padding := recordSize(int64(len(payload))) - recordHeader - int64(len(payload))
-	return append(dst, zeros[:padding]...)
+	return binary.LittleEndian.AppendUint32(dst, crc32.Checksum(dst[at:], castagnoli))
 }
+
+// padding is what aligns the record behind one.
+func (r *record) padding() []byte { return zeros[:r.size()-recordHeader-int64(r.length)] }
 
 var zeros [recordAlign]byte
 
@@ -146,7 +146,7 @@ func decodeRecord(p []byte, segment uint64) (r record, payload []byte, ok bool) 
 	if r.segment != segment || int64(r.length) > int64(len(p))-recordHeader {
 		return record{}, nil, false
 	}
-	payload = p[recordHeader : recordHeader+int(r.length)]
+	payload = p[recordHeader : recordHeader+int(r.length) : recordHeader+int(r.length)]
 	if binary.LittleEndian.Uint32(p[32:]) != crc32.Checksum(payload, castagnoli) {
 		return record{}, nil, false
 	}

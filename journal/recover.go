@@ -218,6 +218,11 @@ func readFile(fs vfs.FS, path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := io.ReadAll(f)
+	info, err := f.Stat()
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	p := make([]byte, info.Size()) // once: there may be a single record of gigabytes
+	_, err = io.ReadFull(f, p)
 	return p, errors.Join(err, f.Close())
 }

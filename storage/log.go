@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -105,10 +106,18 @@ func logError(err error) error {
 	return err
 }
 
-// replay applies a batch as it stands in the log.
+// replayCopyMax is the longest payload that is copied to be applied: Pebble keeps
+// the memory of small batches for others, but no large ones, and two of those may
+// be more than there is memory.
+const replayCopyMax = 1 << 20
+
+// replay applies a batch as it stands in the log, whose the payload is no longer.
 func (s *Store) replay(payload []byte, apply func(*pebble.Batch) error) error {
+	if len(payload) <= replayCopyMax {
+		payload = bytes.Clone(payload)
+	}
 	b := s.db.NewBatch()
-	if err := b.SetRepr(append([]byte(nil), payload...)); err != nil {
+	if err := b.SetRepr(payload); err != nil {
 		return fmt.Errorf("%w: a batch in the log: %w", ErrDamaged, err)
 	}
 	return errors.Join(apply(b), b.Close())
