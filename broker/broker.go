@@ -64,6 +64,7 @@ type Broker struct {
 	locks     map[string]int // keys that are held, and by how many long writes
 	held      []*Session     // those whose command waits for a key to be let go
 	postponed []storage.KeyRef
+	vacated   []storage.KeyRef // keys at which one who waited for room has given up
 	drained   bool
 	policies  uint64 // the version of the policies that those who wait know
 	told      int    // how many of the unit's changes those who track keys were told of
@@ -105,6 +106,7 @@ func New(o Options) *Broker {
 		LongWriteItems: commands.LongWriteItems,
 	}
 	b.server.RunQueued = b.runQueued
+	b.server.Waiting = b.waits.at
 	b.server.PurgeMemory = func() {}
 	b.server.InitUsers()
 	return b
@@ -133,6 +135,7 @@ func (b *Broker) Connect(peer commands.Peer, now time.Time) *Session {
 func (b *Broker) Disconnect(s *Session) {
 	s.Killed = true
 	if s.Blocked != nil {
+		b.vacate(s)
 		b.waits.remove(s)
 	}
 	b.server.Withdraw(s)

@@ -89,6 +89,7 @@ func simulate(t *testing.T, seed uint64, turns int) {
 	}
 	s.stage.wrap = s.faults.wrap
 	s.restart(s.fs)
+	s.bound()
 	for range turns {
 		s.now = s.now.Add(time.Duration(s.rng.IntN(300)) * time.Millisecond)
 		var requests []request
@@ -101,12 +102,64 @@ func simulate(t *testing.T, seed uint64, turns int) {
 		}
 		s.turn(requests...)
 		s.answered()
+		s.within()
 		switch s.rng.IntN(24) {
 		case 0, 1:
 			s.powerFailure()
 		case 2:
 			s.kill()
 		}
+	}
+}
+
+// simulatedLimits are policies for some keys.
+var simulatedLimits = []struct {
+	key           string
+	limit         string
+	lenMax, bytes int
+}{
+	{"l1", "MAXLEN 5", 5, 0},
+	{"l2", "MAXBYTES 100", 0, 100},
+	{"s1", "MAXLEN 6 MAXBYTES 200", 6, 200},
+}
+
+// bound gives some queues limits.
+func (s *simulation) bound() {
+	if s.rng.IntN(2) == 0 {
+		return
+	}
+	for _, l := range simulatedLimits {
+		overflow := s.pick("REJECT", "BLOCK 300", "DROPOLDEST", "DROPOLDEST DEADLETTER s2")
+		line := fmt.Sprintf("POLICY SET %s PATTERN %s %s OVERFLOW %s", l.key, l.key, l.limit, overflow)
+		s.log = append(s.log, line)
+		if reply := s.do("a", strings.Fields(line)...); reply != "+OK" {
+			s.fail("%s: %s", line, reply)
+		}
+	}
+	if s.everySecond {
+		if err := s.store.SyncNow(); err != nil {
+			s.t.Fatal(err)
+		}
+		s.states = append(s.states[:0], s.state(s.now))
+	}
+}
+
+// within looks whether the limits are kept.
+func (s *simulation) within() {
+	if s.broker.Server().Policies.Len() == 0 {
+		return
+	}
+	s.broker.Begin(s.now)
+	for _, l := range simulatedLimits {
+		for _, db := range []int{0, 1} {
+			messages, bytes := commands.Holds(s.broker.tx.In(db), []byte(l.key))
+			if (l.lenMax > 0 && messages > int64(l.lenMax)) || (l.bytes > 0 && bytes > int64(l.bytes)) {
+				s.fail("%s of database %d holds %d messages of %d bytes", l.key, db, messages, bytes)
+			}
+		}
+	}
+	if err := s.broker.End(); err != nil {
+		s.fail("%v", err)
 	}
 }
 

@@ -63,6 +63,7 @@ func (b *Broker) Begin(now time.Time) {
 		b.settle()
 	}
 	b.wakeWaits()
+	b.moveUp()
 	b.endPause()
 }
 
@@ -128,7 +129,7 @@ func (b *Broker) Deadline() (at time.Time, ok bool) {
 	if len(b.paused) > 0 {
 		earlier(b.server.Pause.Until)
 	}
-	if b.server.TracksTooMuch() || len(b.parts) > 0 || len(b.prepared) > 0 {
+	if b.server.TracksTooMuch() || len(b.vacated) > 0 || len(b.parts) > 0 || len(b.prepared) > 0 {
 		earlier(b.now)
 	}
 	return at, ok
@@ -136,7 +137,7 @@ func (b *Broker) Deadline() (at time.Time, ok bool) {
 
 // want tells the store what units have to report.
 func (b *Broker) want() {
-	b.store.WantReady = b.waits.count > 0
+	b.store.WantReady, b.store.WantRoom = b.waits.count > 0, b.waits.producers > 0
 	b.store.WantTouched = len(b.server.Watchers) > 0 || b.server.Tracking.Clients() > 0
 	b.store.WantEvents = b.options.Config.NotifyKeyspaceEvents.Any()
 }
@@ -453,6 +454,7 @@ func (b *Broker) settle() {
 		b.spread(report)
 	}
 	b.obey()
+	b.moveUp()
 	if len(b.paused) > 0 {
 		b.endPause()
 	}
@@ -463,6 +465,7 @@ func (b *Broker) settle() {
 func (b *Broker) dismiss() {
 	for _, s := range b.server.Closing {
 		if s.Killed && s.Blocked != nil {
+			b.vacate(s)
 			b.waits.remove(s)
 		}
 		b.touch(s)

@@ -32,6 +32,10 @@ import (
 //     waits: it says when to run it again (commands.Wait.Again), be a key ready or
 //     not. Of a thousand consumers that wait for the same old entry one is asked,
 //     and where it finds nothing the others of its class wait on with it.
+//   - Room. A producer that waits for room in a bounded queue (commands.Wait.Room)
+//     stands in the same line. It is asked when anything has changed at its key
+//     (storage.Store.WantRoom): what makes room need not know of it. The first
+//     that does not fit ends it for all behind.
 //   - Chains. Serving a BLMOVE makes another key ready: it is put at the end of
 //     the list of ready keys and has its turn within the same unit.
 //
@@ -45,6 +49,7 @@ type waits struct {
 	nodes     map[*Session][]*waitNode
 	deadlines deadlines
 	count     int
+	producers int // how many of them wait for room
 	seq       uint64
 }
 
@@ -52,6 +57,8 @@ type waits struct {
 type waitQueue struct {
 	first, last *waitNode
 	alsoGone    int // how many of them want to know that the key is gone
+	producers   int // how many of them wait for room
+	count       int
 }
 
 // waitNode is one session's place at one key.
@@ -70,6 +77,9 @@ func (w *waits) add(s *Session) {
 	w.seq++
 	s.Blocked.Seq = w.seq
 	w.count++
+	if s.Blocked.Wait.Room {
+		w.producers++
+	}
 	w.nodes[s] = nil // also of one that waits for no key, but for the time alone
 	for _, key := range s.Blocked.Wait.Keys {
 		ref := storage.KeyRef{DB: s.Blocked.DB, Key: key}
@@ -88,12 +98,29 @@ func (w *waits) add(s *Session) {
 			q.last.next = n
 		}
 		q.last = n
-		if s.Blocked.Wait.AlsoGone {
-			q.alsoGone++
-		}
+		q.tally(&s.Blocked.Wait, 1)
 		w.nodes[s] = append(w.nodes[s], n)
 	}
 	w.deadlines.add(s)
+}
+
+// tally counts one in the line, or one less.
+func (q *waitQueue) tally(w *commands.Wait, n int) {
+	q.count += n
+	if w.AlsoGone {
+		q.alsoGone += n
+	}
+	if w.Room {
+		q.producers += n
+	}
+}
+
+// at returns how many wait at a key: for a message, and for room.
+func (w *waits) at(ref storage.KeyRef) (consumers, producers int) {
+	if q := w.queues[ref]; q != nil {
+		return q.count - q.producers, q.producers
+	}
+	return 0, 0
 }
 
 func (w *waits) standsAt(s *Session, ref storage.KeyRef) bool {
@@ -104,6 +131,9 @@ func (w *waits) standsAt(s *Session, ref storage.KeyRef) bool {
 // remove takes a session out of all its queues; it is no longer blocked.
 func (w *waits) remove(s *Session) {
 	w.count--
+	if s.Blocked.Wait.Room {
+		w.producers--
+	}
 	for _, n := range w.nodes[s] {
 		q := w.queues[n.key]
 		if n.prev == nil {
@@ -116,9 +146,7 @@ func (w *waits) remove(s *Session) {
 		} else {
 			n.next.prev = n.prev
 		}
-		if s.Blocked.Wait.AlsoGone {
-			q.alsoGone--
-		}
+		q.tally(&s.Blocked.Wait, -1)
 		if q.first == nil {
 			delete(w.queues, n.key)
 		}
@@ -166,11 +194,42 @@ func (b *Broker) mayWait(w *commands.Wait) error {
 
 // park makes a session wait. Its timeout counts from now.
 func (b *Broker) park(s *Session, cmd *commands.Command, args [][]byte, w commands.Wait) {
-	s.Blocked = &commands.Blocked{Cmd: cmd, Args: args, DB: s.DB, Wait: w, Since: b.now, Again: w.Again, HeapIndex: -1}
-	if w.Timeout > 0 {
-		s.Blocked.Deadline = b.now.Add(w.Timeout)
+	b.wait(s, &commands.Blocked{Cmd: cmd, Args: args, DB: s.DB, Wait: w, Since: b.now})
+}
+
+// wait puts a command into the lines where it waits from now on.
+func (b *Broker) wait(s *Session, w *commands.Blocked) {
+	w.Again, w.HeapIndex = w.Wait.Again, -1
+	until := func(from time.Time, d time.Duration) {
+		if at := from.Add(d); d > 0 && (w.Deadline.IsZero() || at.Before(w.Deadline)) {
+			w.Deadline = at
+		}
 	}
+	if w.Wait.Room {
+		until(w.Since, w.Wait.Within)
+		w.InTime = !w.Deadline.IsZero()
+		own := w.Deadline
+		until(b.now, w.Wait.Timeout)
+		w.InTime = w.InTime && w.Deadline.Equal(own)
+	} else {
+		until(w.Since, w.Wait.Timeout)
+	}
+	s.Blocked = w
 	b.waits.add(s)
+}
+
+// waitOn has a parked command wait on that has run again. It keeps its place,
+// unless it waits for something else now: a BLMOVE that waited for a message has
+// one, and waits for room for it.
+func (b *Broker) waitOn(s *Session, again *commands.Wait) {
+	w := s.Blocked
+	if w.Wait.Room != again.Room {
+		b.waits.remove(s)
+		b.wait(s, &commands.Blocked{Cmd: w.Cmd, Args: w.Args, DB: w.DB, Wait: *again, Since: w.Since, Unblock: w.Unblock})
+		return
+	}
+	w.Wait.TimeoutError = again.TimeoutError
+	b.waits.deadlines.again(s, again.Again)
 }
 
 // serve asks those who wait for the given keys, and for the keys that serving
@@ -209,7 +268,7 @@ func (b *Broker) serveKey(ref storage.KeyRef) (ready []storage.KeyRef) {
 				report := b.report()
 				b.dirty(report)
 				ready = append(ready, report.Ready...)
-			} else if class != "" {
+			} else if class != "" && s.Blocked.Wait.Class == class {
 				if barren == nil {
 					barren = make(map[string]bool)
 				}
@@ -241,7 +300,7 @@ func (b *Broker) rerun(s *Session) bool {
 	s.Running = false
 	if again := c.TakeWait(); again != nil {
 		c.Out.Truncate(mark)
-		b.waits.deadlines.again(s, again.Again)
+		b.waitOn(s, again)
 		return false
 	}
 	b.release(s)
@@ -255,6 +314,15 @@ func (b *Broker) release(s *Session) {
 	s.ReleasePushes()
 	b.replied(s)
 	b.resume(s)
+}
+
+// moveUp asks those who stood behind one that has left.
+func (b *Broker) moveUp() {
+	for len(b.vacated) > 0 {
+		ready := b.vacated
+		b.vacated = nil
+		b.serve(ready)
+	}
 }
 
 // wakeWaits runs those again who have asked for it, and answers those whose time
@@ -303,8 +371,28 @@ func (b *Broker) tryAgain(s *Session, barren map[string]time.Time) {
 }
 
 func (b *Broker) timeOut(s *Session) {
-	s.Blocked.Cmd.OnTimeout(b.out(s))
+	if w := s.Blocked; w.Wait.Room && !w.InTime {
+		w.Cmd.Stats.Failed++
+		b.server.CountQueue(b.tx.In(w.DB), w.Wait.Keys[0], commands.QueueCounters{Rejected: 1})
+		b.fail(b.out(s), w.Wait.TimeoutError)
+	} else {
+		w.Cmd.OnTimeout(b.out(s))
+	}
+	b.end(s)
+}
+
+// end is release for a session that has not been served.
+func (b *Broker) end(s *Session) {
+	b.vacate(s)
 	b.release(s)
+}
+
+// vacate notes that a session is going to leave its lines without being served.
+// Who stands behind it and wants less room may have it then.
+func (b *Broker) vacate(s *Session) {
+	if w := s.Blocked; w.Wait.Room {
+		b.vacated = append(b.vacated, storage.KeyRef{DB: w.DB, Key: w.Wait.Keys[0]})
+	}
 }
 
 // unblock does what CLIENT UNBLOCK has asked for.
@@ -315,7 +403,7 @@ func (b *Broker) unblock() {
 		case s.Blocked.Unblock == commands.UnblockWithError:
 			s.Blocked.Cmd.Stats.Failed++
 			b.fail(b.out(s), commands.ErrUnblocked)
-			b.release(s)
+			b.end(s)
 		case s.Blocked.Unblock == commands.UnblockTimeout:
 			b.timeOut(s)
 		}

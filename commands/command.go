@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/cairnmq/cairn/acl"
 	"github.com/cairnmq/cairn/config"
@@ -386,6 +387,7 @@ type Ctx struct {
 	Queue []Queued
 
 	wait     *Wait
+	within   time.Duration // how long a command that blocks wants to wait at all
 	detached bool
 	prepares bool
 }

@@ -186,7 +186,7 @@ func restore(c *Ctx) error {
 	if err != nil {
 		return err
 	}
-	built, prepared := c.Prepared.(*storage.Built)
+	p, prepared := c.Prepared.(*restored)
 	if c.SlowWrite(int64(len(payload)/restoredItemBytes), 0) {
 		return c.Prepare()
 	}
@@ -197,16 +197,26 @@ func restore(c *Ctx) error {
 		}
 	}
 	if c.Site != nil {
-		c.Prepared = c.Site.Complete(restoreValue(c.Site, key, v))
+		o := restoreValue(c.Site, key, v)
+		c.Prepared = &restored{loadOf(c.Site, o), c.Site.Complete(o)}
 		return nil
 	}
 	if !prepared && !c.Tx.Fits(0, v.Cost) {
 		return storage.ErrTooMuch
 	}
+	gone := expireAt != 0 && expireAt <= c.Tx.NowMillis() // before it is there
+	if !gone && c.boundsOf(key) != nil {
+		if !prepared {
+			p = &restored{load: dumpLoad(v)}
+		}
+		if err := c.admitWhole(key, p.load); err != nil {
+			return err
+		}
+	}
 	if old != nil {
 		c.Tx.Drop(old)
 	}
-	if expireAt != 0 && expireAt <= c.Tx.NowMillis() {
+	if gone {
 		if old != nil {
 			c.Tx.Event(old, storage.TypeNone, "del")
 		}
@@ -215,7 +225,7 @@ func restore(c *Ctx) error {
 	}
 	var o *storage.Object
 	if prepared {
-		o = c.Tx.Adopt(key, built)
+		o = c.Tx.Adopt(key, p.built)
 	} else {
 		o = restoreValue(c.Tx, key, v)
 	}
@@ -228,6 +238,12 @@ func restore(c *Ctx) error {
 	c.Tx.Event(o, storage.TypeNone, "restore")
 	c.Out.OK()
 	return nil
+}
+
+// restored is the value that RESTORE makes, when it has been built.
+type restored struct {
+	load  load
+	built *storage.Built
 }
 
 // restoreExpiry reads RESTORE's ttl in ms and returns the unix time it means, 0
@@ -297,3 +313,36 @@ func (r *streamRestoring) Group(g *rdb.Group) {
 		r.Pending(group, consumers[p.Consumer], streams.ID(p.ID), p.Time, p.Deliveries)
 	}
 }
+
+// dumpLoad returns how many messages a payload holds.
+func dumpLoad(v *rdb.Value) load {
+	var n streamCounting
+	if v.Kind != rdb.List {
+		v.Stream(&n)
+		return load(n)
+	}
+	for e := range v.Elements() {
+		n.add(e)
+		n.messages++
+	}
+	return load(n)
+}
+
+// streamCounting counts the entries of a payload.
+type streamCounting load
+
+func (n *streamCounting) add(p []byte) { n.bytes += int64(len(p)) }
+
+// Entry implements rdb.StreamSink.
+func (n *streamCounting) Entry(e *rdb.Entry) {
+	n.messages++
+	for _, p := range e.Values {
+		n.add(p)
+	}
+}
+
+// Info implements rdb.StreamSink.
+func (n *streamCounting) Info(rdb.StreamInfo) {}
+
+// Group implements rdb.StreamSink.
+func (n *streamCounting) Group(*rdb.Group) {}

@@ -152,7 +152,7 @@ func infoClients(r *report) {
 		if s.Blocked != nil {
 			for _, key := range s.Blocked.Wait.Keys {
 				ref := DBKey{DB: s.Blocked.DB, Key: key}
-				awaited[ref] = awaited[ref] || s.Blocked.Wait.AlsoGone
+				awaited[ref] = awaited[ref] || (s.Blocked.Wait.AlsoGone && !s.Blocked.Wait.Room)
 			}
 		}
 		if s.Subs.Len() > 0 {

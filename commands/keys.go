@@ -308,6 +308,9 @@ func rename(c *Ctx) error {
 		return ErrNoSuchKey
 	}
 	if string(from) != string(to) {
+		if err := c.admitWhole(to, loadOf(c.Tx, o)); err != nil {
+			return err
+		}
 		if old := c.Tx.Lookup(to); old != nil {
 			c.Tx.Drop(old)
 		}
@@ -326,6 +329,9 @@ func renamenx(c *Ctx) error {
 	if c.Tx.Lookup(to) != nil {
 		c.Out.Int(0)
 		return nil
+	}
+	if err := c.admitWhole(to, loadOf(c.Tx, o)); err != nil {
+		return err
 	}
 	renameTo(c, o, to)
 	c.Out.Int(1)
@@ -366,6 +372,9 @@ func copyKey(c *Ctx) error {
 	if old != nil && !replace {
 		c.Out.Int(0)
 		return nil
+	}
+	if err := c.admitWhole(to, loadOf(c.Tx, o)); err != nil {
+		return err
 	}
 	built, prepared := c.Prepared.(*storage.Built)
 	if n, bytes := sizeOf(c.Tx, o); c.SlowWrite(n, bytes) {
@@ -432,6 +441,9 @@ func moveKey(c *Ctx) error {
 	if o == nil || target.Lookup(key) != nil {
 		c.Out.Int(0)
 		return nil
+	}
+	if err := c.admitWhole(key, loadOf(c.Tx, o)); err != nil { // there may be a limit since
+		return err
 	}
 	dst := c.Tx.Rename(o, target, key)
 	c.Tx.Event(o, storage.TypeNone, "move_from")

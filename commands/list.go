@@ -203,19 +203,26 @@ var blockingListCommands = []Command{
 // not exist stays so.
 func push(c *Ctx, end lists.End, create bool) error {
 	key := c.Args.Next()
-	if !create {
-		if _, ok, err := lists.Open(c.Tx, key); err != nil || !ok {
-			if err == nil {
-				c.Out.Int(0)
-			}
-			return err
-		}
-	}
-	l, err := lists.OpenOrCreate(c.Tx, key)
+	l, there, err := lists.Open(c.Tx, key)
 	if err != nil {
 		return err
 	}
-	l.Push(end, c.Args.Rest()...)
+	if !there && !create {
+		c.Out.Int(0)
+		return nil
+	}
+	elements := c.Args.Rest()
+	what, ok, err := c.admitPush(key, l, there, end, func() load { return loadOfAll(elements) })
+	if !ok {
+		return err
+	}
+	if !there {
+		if l, err = lists.OpenOrCreate(c.Tx, key); err != nil {
+			return err
+		}
+	}
+	l.Push(end, elements...)
+	c.pushed(l, end, what)
 	c.Out.Int(l.Len())
 	return nil
 }
@@ -417,7 +424,8 @@ func index(i, n int64) (int64, bool) {
 }
 
 func lset(c *Ctx) error {
-	l, ok, err := lists.Open(c.Tx, c.Args.Next())
+	key := c.Args.Next()
+	l, ok, err := lists.Open(c.Tx, key)
 	if err != nil {
 		return err
 	}
@@ -431,7 +439,13 @@ func lset(c *Ctx) error {
 	if i, ok = index(i, l.Len()); !ok {
 		return ErrOutOfRange
 	}
-	l.Set(i, c.Args.Next())
+	element := c.Args.Next()
+	if c.boundsOf(key) != nil {
+		if err := c.admitEdit(key, listLoad(l, true), load{0, int64(len(element) - len(l.Index(i)))}, int64(len(element))); err != nil {
+			return err
+		}
+	}
+	l.Set(i, element)
 	c.Out.OK()
 	return nil
 }
@@ -573,6 +587,11 @@ func linsert(c *Ctx) error {
 			}
 			c.Prepared = p
 			return nil
+		}
+	}
+	if p.found {
+		if err := c.admitEdit(key, listLoad(l, true), load{1, int64(len(element))}, int64(len(element))); err != nil {
+			return err
 		}
 	}
 	switch {
@@ -722,12 +741,45 @@ func move(c *Ctx, source, destination []byte, from, to lists.End) error {
 		c.Out.Null()
 		return nil
 	}
+	what, ok, err := c.admitMoved(src, from, 1, destination, to)
+	if !ok {
+		return err
+	}
 	e, err := src.MoveTo(from, destination, to)
 	if err != nil {
 		return err
 	}
+	if what.n > 0 {
+		dst, _, _ := lists.Open(c.Tx, destination)
+		c.pushed(dst, to, what)
+	}
 	c.Out.Bulk(e)
 	return nil
+}
+
+// admitMoved decides about n elements that are to go from an end of a list to an
+// end of another; within one list nothing is added.
+func (c *Ctx) admitMoved(src lists.List, from lists.End, n int64, destination []byte, to lists.End) (what displaced, ok bool, err error) {
+	if src.Object().Key == string(destination) || c.boundsOf(destination) == nil {
+		return what, true, nil
+	}
+	dst, there, err := lists.Open(c.Tx, destination)
+	if err != nil {
+		return what, false, err
+	}
+	return c.admitPush(destination, dst, there, to, func() load {
+		moved := load{messages: n}
+		count := func(_ int64, e []byte) bool {
+			moved.bytes += int64(len(e))
+			return true
+		}
+		if from == lists.Left {
+			src.Range(0, n, count)
+		} else {
+			src.RangeReverse(src.Len()-n, src.Len(), count)
+		}
+		return moved
+	})
 }
 
 func blmove(c *Ctx) error {
@@ -752,6 +804,7 @@ func moveOrBlock(c *Ctx, source, destination []byte, from, to lists.End) error {
 	if !ok {
 		return c.Block(listWait(Wait{Timeout: timeout}, source))
 	}
+	c.within = timeout
 	return move(c, source, destination, from, to)
 }
 

@@ -111,6 +111,13 @@ func (m moveMany) run(c *Ctx) error {
 	if !src.Fits(from, to) {
 		return storage.ErrTooMuch
 	}
+	if m.wait != nil {
+		c.within = m.wait.Timeout
+	}
+	what, ok, err := c.admitMoved(src, m.from, to-from, m.destination, m.to)
+	if !ok {
+		return err
+	}
 	expireAt := src.Object().ExpireAt()
 	moved := m.block(src.Pop(m.from, m.count))
 	dst, err := lists.OpenOrCreate(c.Tx, m.destination)
@@ -122,6 +129,7 @@ func (m moveMany) run(c *Ctx) error {
 		slices.Reverse(moved) // pushed one after the other
 	}
 	dst.Push(m.to, moved...)
+	c.pushed(dst, m.to, what)
 	if string(m.source) == string(m.destination) && expireAt != dst.Object().ExpireAt() {
 		c.Tx.SetExpiry(dst.Object(), expireAt) // the list was empty for a moment
 	}

@@ -61,6 +61,10 @@ type Server struct {
 	// RunQueued executes the commands of a transaction; it is the broker's.
 	RunQueued func(c *Ctx, queue []Queued) error
 
+	// Waiting returns how many commands wait at a key: for a message, and for room
+	// for theirs. It is the broker's.
+	Waiting func(DBKey) (consumers, producers int)
+
 	// Pause is what CLIENT PAUSE has set.
 	Pause Pause
 	// Unblocked are sessions whose Blocked.Unblock was set, Closing those with

@@ -170,7 +170,10 @@ type Blocked struct {
 	// Again is when the command runs again even if no key is ready (zero: only
 	// then).
 	Again time.Time
-	bytes int64 // of all this; 0: not yet counted
+	// InTime says of one that waits for room that it is Wait.Within which ends at
+	// Deadline.
+	InTime bool
+	bytes  int64 // of all this; 0: not yet counted
 	// Unblock is set by CLIENT UNBLOCK, SHUTDOWN and the like; the broker acts
 	// on it after the unit.
 	Unblock Unblock
@@ -203,6 +206,13 @@ type Wait struct {
 	// Class, when not empty, names waiters that want the same thing: if one of
 	// them found nothing at a key, the others are not asked.
 	Class string
+	// Room says that the command waits for a key to have room: it has something to
+	// add. Its time then begins anew, and when that has run out the reply is
+	// TimeoutError, unless Within, which is measured from the first run, has run
+	// out before.
+	Room         bool
+	TimeoutError resp.Error
+	Within       time.Duration
 	// Again, when not zero, is when the command runs again even if no key is
 	// ready. It keeps its place, and says when the time after that is.
 	Again time.Time

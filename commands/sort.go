@@ -151,8 +151,7 @@ func sort(c *Ctx, mayStore bool) error {
 		if c.Tx.Lookup(s.key) == nil { // it has run out since
 			p = &sortedStore{}
 		}
-		p.store(c, s.store)
-		return nil
+		return p.store(c, s.store)
 	}
 	l, ok, err := lists.Open(c.Tx, s.key)
 	if err != nil {
@@ -317,10 +316,11 @@ func mantissa(text []byte) []byte {
 func (s *sorting) storeIn(c *Ctx, elements iter.Seq[[]byte]) error {
 	if c.Site != nil {
 		p := &sortedStore{}
-		for range s.gotten(elements) {
-			p.n++
+		for e := range s.gotten(elements) {
+			p.messages++
+			p.bytes += int64(len(e))
 		}
-		if p.n > 0 {
+		if p.messages > 0 {
 			p.built = lists.Build(c.Site, s.gotten(elements))
 		}
 		c.Prepared = p
@@ -338,6 +338,9 @@ func (s *sorting) storeIn(c *Ctx, elements iter.Seq[[]byte]) error {
 	if !c.Tx.Fits(int64(len(kept)), size) {
 		return storage.ErrTooMuch
 	}
+	if err := c.admitWhole(s.store, loadOfAll(kept)); err != nil {
+		return err
+	}
 	if len(kept) > 0 {
 		l := lists.Create(c.Tx, s.store, slices.Values(kept))
 		c.Tx.Event(l.Object(), storage.TypeList, "sortstore")
@@ -350,17 +353,21 @@ func (s *sorting) storeIn(c *Ctx, elements iter.Seq[[]byte]) error {
 
 // sortedStore is what SORT stores, when it has been built.
 type sortedStore struct {
-	n     int64
+	load
 	built *storage.Built // nil: nothing
 }
 
-func (p *sortedStore) store(c *Ctx, key []byte) {
+func (p *sortedStore) store(c *Ctx, key []byte) error {
+	if err := c.admitWhole(key, p.load); err != nil {
+		return err
+	}
 	if p.built != nil {
 		c.Tx.Event(c.Tx.Adopt(key, p.built), storage.TypeList, "sortstore")
 	} else {
 		dropSorted(c, key)
 	}
-	c.Out.Int(p.n)
+	c.Out.Int(p.messages)
+	return nil
 }
 
 // dropSorted removes the destination of a SORT that stores nothing.

@@ -340,6 +340,10 @@ func xadd(c *Ctx) error {
 	if bytes > entryBytesMax {
 		return errEntryTooLarge
 	}
+	what, ok, err := c.admitEntry(key, s, load{1, int64(bytes)}, t.trim)
+	if !ok {
+		return err
+	}
 	if s == nil {
 		s = createStream(c, key)
 	}
@@ -350,6 +354,7 @@ func xadd(c *Ctx) error {
 	if t.trim.By != streams.TrimNone {
 		s.Trim(t.trim)
 	}
+	c.added(key, s, what)
 	writeID(c.Out, id)
 	return nil
 }

@@ -70,6 +70,9 @@ type Store struct {
 	// WantReady, WantTouched and WantEvents are set by the broker when there is
 	// anybody to tell; otherwise units report nothing.
 	WantReady, WantTouched, WantEvents bool
+	// WantRoom is set while somebody waits for a key to have room: every key that
+	// changes is ready then.
+	WantRoom bool
 	// LeaveExpired has Sweep leave keys that have run out to those who ask for
 	// them (DEBUG SET-ACTIVE-EXPIRE).
 	LeaveExpired bool

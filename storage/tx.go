@@ -325,6 +325,9 @@ func (tx *Tx) ChangedQuietly(o *Object, event string) {
 	tx.writable()
 	tx.edits++
 	tx.markDirty(o)
+	if tx.store.WantRoom {
+		tx.MarkReady(o)
+	}
 	if event != "" {
 		tx.Event(o, o.typ, event)
 	}

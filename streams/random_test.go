@@ -284,7 +284,31 @@ func (p *player) trim(s *Stream) {
 	}
 	t.Refs = Refs(p.rnd.IntN(3))
 	p.note("trim %+v", t)
+	if p.rnd.IntN(2) == 0 {
+		p.trimForOneMore(s, t)
+		return
+	}
 	p.same("trim", s.Trim(t), p.m.trim(t))
+}
+
+// trimForOneMore adds an entry and trims, which was foretold.
+func (p *player) trimForOneMore(s *Stream, t Trim) {
+	count, bytes := s.TrimRoom(t)
+	id, err := Wanted{Auto: true}.Resolve(s.LastID(), p.tx.NowMillis())
+	if err != nil {
+		return
+	}
+	p.m.append(id, []string{"field", "v"}, p.nodes.Entries)
+	s.Append(id, [][]byte{[]byte("field"), []byte("v")}, p.nodes)
+	length, size := s.Len(), s.Bytes()
+	p.same("trim", s.Trim(t), p.m.trim(t))
+	gone, freed := length-s.Len(), size-s.Bytes()
+	if gone < count || freed < bytes {
+		p.fatal("%d entries of %d bytes went, %d of %d were foretold", gone, freed, count, bytes)
+	}
+	if t.Refs != Acked && !t.Approx && s.Len() > 0 && (gone != count || freed != bytes) {
+		p.fatal("%d entries of %d bytes went, exactly %d of %d were foretold", gone, freed, count, bytes)
+	}
 }
 
 func (p *player) delete(s *Stream) {
