@@ -26,8 +26,11 @@ run: build ## starts the broker on 127.0.0.1:6379 with its data in ./data (ARGS=
 test: ## runs all tests that need nothing but Go
 	go test ./...
 
-race: ## runs the tests with the race detector
-	go test -race -timeout 30m ./...
+unit: ## runs the tests of the packages, at their full size
+	go test -timeout 30m $$(go list ./... | grep -v /compat_test)
+
+race: ## runs all tests with the race detector, those with random operations at a smaller size
+	go test -race -short -timeout 30m ./...
 
 compat: ## compares with a real Redis (REDIS_SERVER=/path/to/redis-server), runs client libraries (COMPAT_REQUIRE=1: all of them)
 	@command -v "$${REDIS_SERVER:-redis-server}" >/dev/null || { echo "compat: no redis-server; make deps installs it"; exit 1; }
@@ -70,7 +73,7 @@ cover: ## shows how much of each package the tests reach
 	go test -coverpkg=./... -coverprofile=coverage.out ./...
 	go tool cover -func=coverage.out | tail -1
 
-check: lint race compat ## what CI runs
+check: lint unit race compat ## what CI runs
 
 deps: ## installs what `make check` needs beside Go, on Debian: redis-server, redis-cli, client libraries
 	.ci/run deps
@@ -79,4 +82,4 @@ deps: ## installs what `make check` needs beside Go, on Debian: redis-server, re
 clean: ## removes what was built; ./data stays
 	rm -rf bin coverage.out
 
-.PHONY: help build run test race soak compat stall crowd bench fuzz lint docs cover check deps clean
+.PHONY: help build run test unit race soak compat stall crowd bench fuzz lint docs cover check deps clean

@@ -46,7 +46,11 @@ var (
 // -seeds 1 plays a failure again, if it does not depend on what the engine does
 // in the background. make soak goes on with ever new seeds.
 func TestSimulation(t *testing.T) {
-	for seed := *simulationSeed; seed < *simulationSeed+uint64(*simulationSeeds); seed++ {
+	seeds := uint64(*simulationSeeds)
+	if testing.Short() {
+		seeds = min(seeds, 3)
+	}
+	for seed := *simulationSeed; seed < *simulationSeed+seeds; seed++ {
 		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
 			t.Parallel()
 			simulate(t, seed, *simulationTurns)
