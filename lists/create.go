@@ -28,9 +28,8 @@ func Create(tx *storage.Tx, key []byte, elements iter.Seq[[]byte]) List {
 
 // empty makes o, which was just created, a list without elements.
 func empty(tx *storage.Tx, o *storage.Object) List {
-	state := &list{head: firstPosition}
-	state.front.from = state.head
-	state.back.from = state.head
+	state := &list{head: firstPosition, first: firstPosition, end: firstPosition}
+	state.resetWindows()
 	o.State = state
 	return List{tx, o, state}
 }

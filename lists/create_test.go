@@ -20,7 +20,7 @@ func TestCreate(t *testing.T) {
 		w.model["k"] = nil
 		for i := range n {
 			elements = append(elements, bytes.Repeat([]byte(strconv.Itoa(i)), 20))
-			w.model["k"] = append(w.model["k"], string(elements[i]))
+			w.model["k"] = append(w.model["k"], item{string(elements[i]), w.now})
 		}
 		l := Create(w.tx, []byte("k"), slices.Values(elements))
 		if l.Object().ExpireAt() != 0 || w.tx.Keys() != 1 || w.tx.Expiring() != 0 {
@@ -44,9 +44,8 @@ func TestTrimReadsTheSmallerPart(t *testing.T) {
 		Create(w.tx, []byte("k"), slices.Values(slices.Repeat([][]byte{make([]byte, size)}, count)))
 		w.commit()
 		l, _ := w.list("k")
-		l.front.reset(l.head)
-		l.back.reset(l.tail())
-		l.tx.Delete(l.o, l.subKey(l.head+uint64(c.missing)))
+		l.resetWindows()
+		l.runOf(l.head+uint64(c.missing), func(r run, _ [][]byte) { l.tx.Delete(l.o, l.subKey(r.key)) })
 		l.Trim(c.from, c.to)
 		if want := (c.to - c.from) * size; l.Bytes() != want {
 			t.Errorf("a trim from %d to %d leaves %d bytes, want %d", c.from, c.to, l.Bytes(), want)
@@ -57,7 +56,8 @@ func TestTrimReadsTheSmallerPart(t *testing.T) {
 // A list tells where its elements are, so that nobody looks for them where they
 // were.
 func TestPlaces(t *testing.T) {
-	w := newWorld(t, 1, 1)
+	defer shrinkAll()()
+	w := newWorld(t, 1, 1<<20)
 	l, err := OpenOrCreate(w.tx, []byte("k"))
 	if err != nil {
 		t.Fatal(err)
@@ -66,16 +66,25 @@ func TestPlaces(t *testing.T) {
 		l.Push(Left, []byte("l"))
 		l.Push(Right, []byte("r"))
 	}
-	l.Pop(Left, 7)
-	l.Pop(Right, 3)
-	var subs [][]byte
-	for sub := range w.tx.Scan(l.o, nil, nil, false) {
-		subs = append(subs, bytes.Clone(sub))
-	}
-	places := l.Places()
-	last := bytes.Clone(subs[len(subs)-1])
-	last[7]++
-	if len(subs) != 30 || len(places) != 1 || !bytes.Equal(places[0].From, subs[0]) || !bytes.Equal(places[0].To, last) {
-		t.Errorf("%d elements from %x to %x, places %x", len(subs), subs[0], subs[len(subs)-1], places)
+	w.commit()
+	for n := range int64(17) {
+		if l, _ = w.list("k"); n > 0 {
+			l.PopOne(End(n%2 == 0))
+		}
+		var subs [][]byte
+		for sub := range w.tx.Scan(l.o, nil, nil, false) {
+			subs = append(subs, bytes.Clone(sub))
+		}
+		places := l.Places()
+		if len(places) != 1 || bytes.Compare(places[0].From, subs[0]) > 0 || bytes.Compare(places[0].To, subs[len(subs)-1]) <= 0 {
+			t.Errorf("%d records from %x to %x, places %x", len(subs), subs[0], subs[len(subs)-1], places)
+		}
+		if n%3 == 0 {
+			w.commit() // the tombstones of what went before are not walked over
+			l, _ = w.list("k")
+			if places := l.Places(); !bytes.Equal(places[0].From, subKeyOf(l.first)) || !bytes.Equal(places[0].To, subKeyOf(l.tail())) {
+				t.Errorf("records from %d to %d, places %x", l.first, l.tail(), places)
+			}
+		}
 	}
 }

@@ -2,29 +2,71 @@ package lists
 
 import (
 	"bytes"
-	"encoding/binary"
+	"slices"
 
 	"github.com/cairnmq/cairn/storage"
 )
 
-// Set replaces the element at an index, 0 <= i < Len.
+// Set replaces the element at an index, 0 <= i < Len. From then on it is a run of
+// its own, with a time of its own: to set it again, or another one next to it,
+// writes nothing else.
 func (l List) Set(i int64, e []byte) {
-	old := l.Index(i)
-	l.bytes += int64(len(e) - len(old))
-	l.rewrite(l.head+uint64(i), append([]byte(nil), e...))
+	position := l.head + uint64(i)
+	l.bytes += int64(len(e) - len(l.Index(i)))
+	e = append([]byte(nil), e...)
+	if w := l.inWindow(position); w != nil {
+		l.setIn(w, position, e)
+	} else {
+		l.setOnDisk(position, e)
+	}
 	l.tx.Changed(l.o, "lset")
 }
 
-// rewrite puts an element, which the list keeps, at a position that has one.
-func (l List) rewrite(position uint64, e []byte) {
-	l.rewritten = true
-	l.tx.Put(l.o, l.subKey(position), e)
-	switch {
-	case l.front.holds(position):
-		l.front.set(int(position-l.front.from), e)
-	case l.back.holds(position):
-		l.back.set(int(position-l.back.from), e)
+func (l List) setIn(w *window, position uint64, e []byte) {
+	i := w.runAt(position)
+	r := w.runs.at(i)
+	l.freshen(w, r)
+	w.bytes += len(e) - len(w.at(position))
+	*w.items.at(int(position - w.from)) = e
+	if r.end-r.key == 1 {
+		r.ms = l.tx.NowMillis()
+		l.freshen(w, r)
+	} else {
+		pieces := l.pieces(w)
+		l.lay(w, Right, w.items.all(), l.split(pieces, i, int(position-r.key), piece{n: 1, changed: true, run: l.newRun()}, 1))
 	}
+	l.noteEnds()
+	l.shrinkBoth()
+}
+
+// setOnDisk is setIn for a run that is in no window.
+func (l List) setOnDisk(position uint64, e []byte) {
+	l.save()
+	l.runOf(position, func(r run, items [][]byte) {
+		from, to := max(r.key, l.head), min(r.end, l.tail())
+		l.tx.DeleteOnce(l.o, l.subKey(r.key))
+		l.put(from, r.ms, items[from-r.key:position-r.key])
+		l.put(position, l.tx.NowMillis(), [][]byte{e})
+		l.put(position+1, r.ms, items[position+1-r.key:to-r.key])
+		if r.key == l.first {
+			l.first = from
+		}
+		if r.end == l.end {
+			l.end = to
+		}
+	})
+}
+
+// put writes a run, if there are any elements.
+func (l List) put(position uint64, ms int64, items [][]byte) {
+	if len(items) == 0 {
+		return
+	}
+	value := appendRunHeader(nil, ms, len(items))
+	for _, e := range items {
+		value = appendElement(value, e)
+	}
+	l.tx.Put(l.o, l.subKey(position), value)
 }
 
 // Insert puts an element before the one at index i, 0 <= i <= Len. The elements
@@ -39,28 +81,36 @@ func (l List) Insert(i int64, e []byte) error {
 		return storage.ErrTooMuch
 	}
 	e = append([]byte(nil), e...)
-	if from == 0 {
-		moved := l.collect(0, i)
-		l.push(Left, e) // makes room; overwritten below unless i is 0
-		for k, m := range moved {
-			l.rewrite(l.head+uint64(k), m)
-		}
-		if i > 0 {
-			l.rewrite(l.head+uint64(i), e)
-		}
-	} else {
-		moved := l.collect(i, l.count)
+	switch {
+	case i == 0:
+		l.push(Left, e)
+	case i == l.count:
 		l.push(Right, e)
-		for k, m := range moved {
-			l.rewrite(l.head+uint64(i)+1+uint64(k), m)
-		}
-		if len(moved) > 0 {
-			l.rewrite(l.head+uint64(i), e)
-		}
+	case from == 0:
+		l.insert(Left, l.head+uint64(i)-1, 1, e)
+	default:
+		l.insert(Right, l.head+uint64(i), 0, e)
 	}
 	l.tx.Changed(l.o, "linsert")
 	l.tx.MarkReady(l.o)
 	return nil
+}
+
+// insert puts an element, a run of its own, before or (behind is 1) behind the one
+// at a position. What is on the given side of it moves.
+func (l List) insert(side End, position uint64, behind int, e []byte) {
+	w := l.reach(side, position)
+	if w == nil {
+		return
+	}
+	at := int(position-w.from) + behind
+	items := slices.Insert(w.items.all(), at, e)
+	i := w.runAt(position)
+	from, _ := w.live(w.runs.at(i))
+	pieces := l.split(l.pieces(w), i, int(position-from)+behind, piece{n: 1, changed: true, run: l.newRun()}, 0)
+	l.count++
+	l.bytes += int64(len(e))
+	l.lay(w, side.Opposite(), items, pieces)
 }
 
 // Fits reports whether the elements with from <= index < to may be written once
@@ -76,16 +126,6 @@ func (l List) Fits(from, to int64) bool {
 		return fits
 	})
 	return fits
-}
-
-// collect copies the elements with from <= index < to.
-func (l List) collect(from, to int64) [][]byte {
-	out := make([][]byte, 0, to-from)
-	l.Range(from, to, func(_ int64, e []byte) bool {
-		out = append(out, append([]byte(nil), e...))
-		return true
-	})
-	return out
 }
 
 // Remove removes elements equal to e: up to limit of them from the head on,
@@ -135,70 +175,32 @@ func (l List) removeAt(indexes []int64, size int64) error {
 	if atHead && !l.Fits(0, last+1) || !atHead && !l.Fits(first, l.count) {
 		return storage.ErrTooMuch
 	}
-	l.bytes -= n * size
+	side, position := Right, l.head+uint64(first)
 	if atHead {
-		// What is before them moves to the right.
-		stay := l.survivors(0, last+1, indexes)
-		for i := range stay {
-			l.rewrite(l.head+uint64(n)+uint64(i), stay[i])
-		}
-		for range n {
-			l.dropEnd(Left)
-		}
+		side, position = Left, l.head+uint64(last)
+	}
+	w := l.reach(side, position)
+	if w == nil {
 		return nil
 	}
-	stay := l.survivors(first, l.count, indexes)
-	for i := range stay {
-		l.rewrite(l.head+uint64(first)+uint64(i), stay[i])
+	pieces, without := l.pieces(w), indexes
+	items, next := w.items.all()[:0], w.from
+	for i := range pieces {
+		p := &pieces[i]
+		for range p.n {
+			if len(without) > 0 && l.head+uint64(without[0]) == next {
+				without = without[1:]
+				p.n, p.changed = p.n-1, true
+			} else {
+				items = append(items, w.at(next))
+			}
+			next++
+		}
 	}
-	for range n {
-		l.dropEnd(Right)
-	}
+	l.count -= n
+	l.bytes -= n * size
+	l.lay(w, side.Opposite(), items, pieces)
 	return nil
-}
-
-// survivors copies the elements with from <= index < to that are not among the
-// given indexes.
-func (l List) survivors(from, to int64, without []int64) [][]byte {
-	var out [][]byte
-	l.Range(from, to, func(i int64, e []byte) bool {
-		if len(without) > 0 && without[0] == i {
-			without = without[1:]
-		} else {
-			out = append(out, append([]byte(nil), e...))
-		}
-		return true
-	})
-	return out
-}
-
-// dropEnd removes the record at an end, whatever is in it; the caller has seen
-// to the count of bytes.
-func (l List) dropEnd(end End) {
-	if end == Left {
-		if l.front.n > 0 {
-			l.front.popFront()
-		} else if l.back.holds(l.head) {
-			l.back.popFront()
-		}
-		l.delete(l.head)
-		l.head++
-	} else {
-		position := l.tail() - 1
-		if l.back.n > 0 {
-			l.back.popBack()
-		} else if l.front.holds(position) {
-			l.front.popBack()
-		}
-		l.delete(position)
-	}
-	l.count--
-	if l.front.n == 0 {
-		l.front.from = l.head
-	}
-	if l.back.n == 0 {
-		l.back.from = l.tail()
-	}
 }
 
 // Trim keeps only the elements with from <= index < to; if there are none the
@@ -262,20 +264,19 @@ func (l List) trimEnd(end End, n int64) {
 		}
 		return
 	}
-	from, to := int64(0), n
-	if end == Right {
-		from, to = l.count-n, l.count
-	}
-	var lo, hi [8]byte
-	binary.BigEndian.PutUint64(lo[:], l.head+uint64(from))
-	binary.BigEndian.PutUint64(hi[:], l.head+uint64(to))
-	l.tx.DeleteRange(l.o, lo[:], hi[:])
-	l.count -= n
+	l.save()
 	if end == Left {
 		l.head += uint64(n)
+		first := l.first
+		l.runOf(l.head, func(r run, _ [][]byte) { l.first = r.key })
+		l.tx.DeleteRange(l.o, subKeyOf(first), subKeyOf(l.first))
+		l.count -= n
+	} else {
+		tail := l.tail()
+		l.count -= n
+		l.runOf(l.tail()-1, func(r run, _ [][]byte) { l.end = r.end })
+		l.tx.DeleteRange(l.o, subKeyOf(l.tail()), subKeyOf(tail))
 	}
-	// Positions that were range-deleted may be used again, and what is left is
-	// read anew when it is asked for.
-	l.front.reset(l.head)
-	l.back.reset(l.tail())
+	// What is left is read anew when it is asked for.
+	l.resetWindows()
 }

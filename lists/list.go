@@ -1,7 +1,7 @@
 package lists
 
 import (
-	"encoding/binary"
+	"bytes"
 	"fmt"
 
 	"github.com/cairnmq/cairn/storage"
@@ -26,23 +26,31 @@ func (e End) Opposite() End { return !e }
 // and pops take from it without reading Pebble; what lies between is on disk
 // only. However long the list, a window keeps to windowBytesMax.
 //
+// What is pushed is in a window and nowhere else until the turn ends (save.go).
+// An element that is pushed and popped in the same turn is never written.
+//
 // Invariants: front is empty or starts at head; back is empty or ends at the
 // tail; they do not overlap; a list of which the front window holds everything
-// has an empty back.
+// has an empty back. Between the windows everything is on disk.
 type list struct {
-	head      uint64
-	count     int64
-	bytes     int64 // of all elements
-	rewritten bool
+	head  uint64
+	count int64
+	bytes int64  // of all elements
+	first uint64 // the key of the run that has the head
+	end   uint64 // behind the run that has the tail
 
 	front, back window
-	sub         [8]byte
+	fresh       int      // runs in the windows that have no record yet
+	gone        []uint64 // the keys of records that are to be deleted
+	sub         [subKeyBytes]byte
 }
 
 // Variables for the tests only, which shrink them.
 var (
-	// windowBytesMax bounds one window in memory.
+	// windowBytesMax bounds one window in memory; in a cache that many lists
+	// share it is less, but not less than windowBytesMin.
 	windowBytesMax = 256 << 10
+	windowBytesMin = 4 << 10
 	// readAheadMax is how many elements are read at once when a window has run
 	// empty.
 	readAheadMax = 1024
@@ -53,20 +61,18 @@ var (
 
 func (l *list) tail() uint64 { return l.head + uint64(l.count) }
 
-// Flush implements storage.State: elements are written as they come.
-func (l *list) Flush(*storage.Tx, *storage.Object) {}
-
 // MemoryBytes implements storage.State.
 func (l *list) MemoryBytes() int {
-	return 200 + l.front.bytes + l.back.bytes
+	return 300 + l.front.bytes + l.back.bytes
 }
 
 // Places implements storage.Placed.
 func (l *list) Places() []storage.Place {
-	return []storage.Place{{
-		From: binary.BigEndian.AppendUint64(nil, l.head),
-		To:   binary.BigEndian.AppendUint64(nil, l.tail()),
-	}}
+	from, to := l.first, l.tail()
+	for _, key := range l.gone {
+		from, to = min(from, key), max(to, key+1)
+	}
+	return []storage.Place{{From: subKeyOf(from), To: subKeyOf(to)}}
 }
 
 // List is a list opened in a transaction.
@@ -93,8 +99,7 @@ func Of(tx *storage.Tx, o *storage.Object) List {
 		if err := state.decodeMeta(o.Meta); err != nil {
 			panic(fmt.Sprintf("lists: key %q: %v", o.Key, err))
 		}
-		state.front.from = state.head
-		state.back.from = state.tail()
+		state.resetWindows()
 		o.State, o.Meta = state, nil
 	}
 	return List{tx, o, state}
@@ -129,61 +134,115 @@ func (l List) Push(end End, elements ...[]byte) {
 
 // push adds one element, which the list keeps.
 func (l List) push(end End, e []byte) {
-	if end == Left {
-		l.head--
-		l.tx.Put(l.o, l.subKey(l.head), e)
-		if l.count == 0 {
-			l.front.reset(l.head + 1)
-			l.back.reset(l.head + 1)
-		} else if l.front.n == 0 {
-			l.front.reset(l.head + 1)
-		}
-		l.count++
-		l.front.pushFront(e)
-		l.joinWindows()
-		l.shrinkFront()
+	if l.count == 0 {
+		l.resetWindows()
+		l.first, l.end = l.head, l.head
 	} else {
-		position := l.tail()
-		l.tx.Put(l.o, l.subKey(position), e)
-		if l.count == 0 {
-			l.front.reset(l.head)
-			l.back.reset(l.head)
-		}
-		l.count++
-		switch {
-		case l.front.to() == position && (l.front.n > 0 || l.count == 1) && l.back.n == 0 && l.front.bytes < windowBytesMax:
-			// Everything is in the front window.
-			l.front.pushBack(e)
-			l.back.reset(position + 1)
-		default:
-			if l.back.n == 0 {
-				l.back.reset(position)
-			}
-			l.back.pushBack(e)
-			l.shrinkBack()
-		}
+		l.makeWhole(end)
 	}
+	w, position := &l.front, l.head-1
+	if end == Left {
+		if w.empty() {
+			w.from = l.head
+		}
+		w.pushFront(e)
+		l.head, l.first = position, position
+	} else {
+		position = l.tail()
+		if !l.frontHasAll() || l.front.bytes >= l.windowMax() {
+			w = &l.back
+		}
+		w.pushBack(e)
+		l.end = position + 1
+	}
+	l.count++
 	l.bytes += int64(len(e))
+	if l.back.empty() {
+		l.back.from = l.tail()
+	}
+	l.addToRun(w, end, position, encodedBytes(e))
+	if end == Left || w == &l.back {
+		l.shrink(w, end.Opposite())
+	}
 }
 
-// joinWindows keeps back from overlapping front after front has grown.
-func (l List) joinWindows() {
-	if l.back.n == 0 {
+// addToRun makes an element that was pushed part of a run, which is a new one
+// unless there is one that was begun in this turn.
+func (l List) addToRun(w *window, end End, position uint64, size int) {
+	l.tx.Hold(size)
+	ms := l.tx.NowMillis()
+	if w.runs.n > 0 {
+		r := w.outermost(end)
+		if r.fresh && r.ms == ms && r.end-r.key < runElementsMax && r.size+size <= runBytesMax {
+			r.size += size
+			if end == Left {
+				r.key--
+			} else {
+				r.end++
+			}
+			return
+		}
+	}
+	w.pushRun(end, run{key: position, end: position + 1, ms: ms, fresh: true, size: size})
+	l.fresh++
+}
+
+// frontHasAll reports whether the front window has all elements of the list.
+func (l *list) frontHasAll() bool {
+	return l.back.empty() && l.front.from == l.head && l.front.to() == l.tail()
+}
+
+// resetWindows empties the windows.
+func (l *list) resetWindows() {
+	l.front.reset(l.head)
+	l.back.reset(l.tail())
+}
+
+// windowMax is what a window may have.
+func (l List) windowMax() int {
+	return min(windowBytesMax, max(windowBytesMin, l.tx.CacheShare()))
+}
+
+// shrink drops the inner end of a window that is too big.
+func (l List) shrink(w *window, inner End) {
+	if w.bytes <= windowBytesMin || w.runs.n == 1 {
+		return
+	}
+	for bytesMax := l.windowMax(); w.bytes > bytesMax && w.runs.n > 1; {
+		if w.outermost(inner).fresh {
+			l.save()
+		}
+		w.drop(inner)
+	}
+	if l.back.empty() {
 		l.back.from = l.tail()
 	}
 }
 
-// shrinkFront drops the inner end of a front window that is too big.
-func (l List) shrinkFront() {
-	for l.front.bytes > windowBytesMax && l.front.n > 1 {
-		l.front.popBack()
+// makeWhole has the run at an end written again if some of it was popped there,
+// as another one is to follow.
+func (l List) makeWhole(end End) {
+	if (end == Left && l.first == l.head) || (end == Right && l.end == l.tail()) {
+		return
 	}
+	w := l.filled(end)
+	l.freshen(w, w.outermost(end))
+	l.noteEnds()
 }
 
-// shrinkBack drops the inner end of a back window that is too big.
-func (l List) shrinkBack() {
-	for l.back.bytes > windowBytesMax && l.back.n > 1 {
-		l.back.popFront()
+// noteEnds sets first and end from what is in the windows.
+func (l *list) noteEnds() {
+	switch {
+	case !l.front.empty():
+		l.first = l.front.outermost(Left).key
+	case l.back.from == l.head && !l.back.empty():
+		l.first = l.back.outermost(Left).key
+	}
+	switch {
+	case !l.back.empty():
+		l.end = l.back.outermost(Right).end
+	case l.front.to() == l.tail() && !l.front.empty():
+		l.end = l.front.outermost(Right).end
 	}
 }
 
@@ -219,7 +278,7 @@ func (l List) MoveTo(from End, key []byte, to End) ([]byte, error) {
 	if string(key) == l.o.Key {
 		// Not by way of an empty list: the key must keep its expiry.
 		e := l.pop(from)
-		l.push(to, e)
+		l.push(to, bytes.Clone(e)) // what was popped keeps its whole run in memory
 		l.pushed(to)
 		l.popped(from)
 		return e, nil
@@ -232,7 +291,7 @@ func (l List) MoveTo(from End, key []byte, to End) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	dst.push(to, e)
+	dst.push(to, bytes.Clone(e))
 	dst.pushed(to)
 	l.popped(from)
 	return e, nil
@@ -258,6 +317,7 @@ func (l List) popped(end End) {
 // dropIfEmpty removes the key of a list without elements, which does not exist.
 func (l List) dropIfEmpty() {
 	if l.count == 0 {
+		l.save() // the last records go
 		l.tx.Event(l.o, storage.TypeNone, "del")
 		l.tx.DropEmpty(l.o)
 	}
@@ -265,83 +325,139 @@ func (l List) dropIfEmpty() {
 
 // pop takes one element from an end of a list that is not empty.
 func (l List) pop(end End) []byte {
+	w := l.filled(end)
+	r := w.outermost(end)
 	var e []byte
-	var position uint64
 	if end == Left {
-		if l.front.n == 0 {
-			l.fillFront()
-		}
-		e = l.front.popFront()
-		position = l.head
+		e = w.popFront()
 		l.head++
 	} else {
-		if l.back.n == 0 {
-			l.fillBack()
-		}
-		position = l.tail() - 1
-		if l.back.n > 0 {
-			e = l.back.popBack()
-		} else {
-			e = l.front.popBack()
-			l.back.from = position
-		}
+		e = w.popBack()
 	}
 	l.count--
 	l.bytes -= int64(len(e))
-	l.delete(position)
+	if l.back.empty() {
+		l.back.from = l.tail()
+	}
+	if r.fresh {
+		l.resize(r, r.size-encodedBytes(e))
+		r.key, r.end = max(r.key, l.head), min(r.end, l.tail())
+	}
+	if from, to := w.live(r); from >= to {
+		l.forget(w.popRun(end))
+		if end == Left {
+			l.first = l.head
+		} else {
+			l.end = l.tail()
+		}
+		return e
+	}
+	if end == Left {
+		l.first = r.key
+	} else {
+		l.end = r.end
+	}
 	return e
 }
 
-func (l List) delete(position uint64) {
-	if l.rewritten {
-		l.tx.Delete(l.o, l.subKey(position))
-	} else {
-		l.tx.DeleteOnce(l.o, l.subKey(position))
+// filled returns the window that has the element at an end of a list that is not
+// empty.
+func (l List) filled(end End) *window {
+	if end == Left {
+		if l.front.empty() {
+			l.fillFront()
+		}
+		return &l.front
 	}
+	if l.back.empty() && (l.front.empty() || l.front.to() != l.tail()) {
+		l.fillBack()
+	}
+	if l.back.empty() {
+		return &l.front
+	}
+	return &l.back
 }
 
-// fillFront makes the front window start at the head of a list that is not
-// empty.
+// fillFront makes the empty front window start at the head.
 func (l List) fillFront() {
-	if l.back.n > 0 && l.back.from == l.head {
+	if !l.back.empty() && l.back.from == l.head {
 		// All that is left is in the back window: it becomes the front.
 		l.front, l.back = l.back, window{from: l.tail()}
 		return
 	}
-	until := l.tail()
-	if l.back.n > 0 {
-		until = l.back.from
-	}
 	l.front.reset(l.head)
-	l.scan(l.head, until, false, func(_ uint64, e []byte) bool {
-		l.front.pushBack(append([]byte(nil), e...))
-		return l.front.n < readAheadMax && l.front.bytes < windowBytesMax
-	})
-	if l.front.n == 0 {
+	l.growFront(func() bool { return l.front.n() < readAheadMax && l.front.bytes < l.windowMax() })
+	if l.front.empty() {
 		l.missing()
 		l.front.pushBack(nil)
+		l.front.pushRun(Right, run{key: l.head, end: l.head + 1})
 	}
 }
 
-// fillBack makes sure that the last element of a list that is not empty is in
-// memory: at the end of back, or at the end of front if that holds everything.
+// fillBack makes the empty back window end at the tail.
 func (l List) fillBack() {
-	if l.front.n > 0 && l.front.to() == l.tail() {
-		return
-	}
-	from := l.head
-	if l.front.n > 0 {
-		from = l.front.to()
-	}
 	l.back.reset(l.tail())
-	l.scan(from, l.tail(), true, func(_ uint64, e []byte) bool {
-		l.back.pushFront(append([]byte(nil), e...))
-		return l.back.n < readAheadMax && l.back.bytes < windowBytesMax
-	})
-	if l.back.n == 0 {
+	l.growBack(func() bool { return l.back.n() < readAheadMax && l.back.bytes < l.windowMax() })
+	if l.back.empty() {
 		l.missing()
 		l.back.pushFront(nil)
+		l.back.pushRun(Left, run{key: l.back.from, end: l.tail()})
 	}
+}
+
+// growFront reads runs behind the front window, up to the back window, as long as
+// more are wanted.
+func (l List) growFront(more func() bool) {
+	from := l.front.to()
+	if l.front.empty() {
+		from = l.first
+	}
+	l.scan(from, l.back.from, false, func(r run, items [][]byte) bool {
+		if max(r.key, l.head) != l.front.to() {
+			return false
+		}
+		for _, e := range l.cut(r, items) {
+			l.front.pushBack(e)
+		}
+		l.front.pushRun(Right, r)
+		return more()
+	})
+}
+
+// growBack reads runs before the back window, down to the front window, as long
+// as more are wanted.
+func (l List) growBack(more func() bool) {
+	from := l.first
+	if !l.front.empty() {
+		from = l.front.to()
+	}
+	l.scan(from, l.back.from, true, func(r run, items [][]byte) bool {
+		if min(r.end, l.tail()) != l.back.from {
+			return false
+		}
+		items = l.cut(r, items)
+		for i := range items {
+			l.back.pushFront(items[len(items)-1-i])
+		}
+		l.back.pushRun(Left, r)
+		return more()
+	})
+}
+
+// cut copies the elements of a run that were not popped.
+func (l *list) cut(r run, items [][]byte) [][]byte {
+	from, to := max(r.key, l.head), min(r.end, l.tail())
+	items = items[from-r.key : to-r.key]
+	size := 0
+	for _, e := range items {
+		size += len(e)
+	}
+	all := make([]byte, 0, size)
+	for i, e := range items {
+		all = append(all, e...)
+		items[i] = all[len(all)-len(e) : len(all) : len(all)]
+	}
+	return items
 }
 
 // missing is called when no element is where one has to be. If the store cannot
@@ -351,101 +467,4 @@ func (l List) missing() {
 	if l.tx.Err() == nil {
 		panic(fmt.Sprintf("lists: key %q has %d elements from %d on, but one is missing", l.o.Key, l.count, l.head))
 	}
-}
-
-// scan reads the records of positions from <= p < to in order, or in reverse.
-func (l List) scan(from, to uint64, reverse bool, yield func(position uint64, e []byte) bool) {
-	var lo, hi [8]byte
-	binary.BigEndian.PutUint64(lo[:], from)
-	binary.BigEndian.PutUint64(hi[:], to)
-	for sub, e := range l.tx.Scan(l.o, lo[:], hi[:], reverse) {
-		if !yield(binary.BigEndian.Uint64(sub), e) {
-			return
-		}
-	}
-}
-
-// Range calls yield for the elements with from <= index < to until it returns
-// false. An element is valid until the next call only.
-func (l List) Range(from, to int64, yield func(i int64, e []byte) bool) {
-	position, end := l.head+uint64(from), l.head+uint64(to)
-	for position < end {
-		switch {
-		case l.front.holds(position):
-			if !yield(int64(position-l.head), l.front.at(int(position-l.front.from))) {
-				return
-			}
-			position++
-		case l.back.holds(position):
-			if !yield(int64(position-l.head), l.back.at(int(position-l.back.from))) {
-				return
-			}
-			position++
-		default:
-			until := end
-			if l.back.n > 0 {
-				until = min(end, l.back.from)
-			}
-			more := true
-			l.scan(position, until, false, func(p uint64, e []byte) bool {
-				more = yield(int64(p-l.head), e)
-				return more
-			})
-			if !more {
-				return
-			}
-			position = until
-		}
-	}
-}
-
-// RangeReverse is Range from the last element with index < to down to from.
-func (l List) RangeReverse(from, to int64, yield func(i int64, e []byte) bool) {
-	position, end := l.head+uint64(to), l.head+uint64(from)
-	for position > end {
-		p := position - 1
-		switch {
-		case l.front.holds(p):
-			if !yield(int64(p-l.head), l.front.at(int(p-l.front.from))) {
-				return
-			}
-			position--
-		case l.back.holds(p):
-			if !yield(int64(p-l.head), l.back.at(int(p-l.back.from))) {
-				return
-			}
-			position--
-		default:
-			from := end
-			if l.front.n > 0 {
-				from = max(end, l.front.to())
-			}
-			more := true
-			l.scan(from, position, true, func(p uint64, e []byte) bool {
-				more = yield(int64(p-l.head), e)
-				return more
-			})
-			if !more {
-				return
-			}
-			position = from
-		}
-	}
-}
-
-// Index returns the element at an index, 0 <= i < Len. It is valid until the
-// list changes.
-func (l List) Index(i int64) []byte {
-	position := l.head + uint64(i)
-	switch {
-	case l.front.holds(position):
-		return l.front.at(int(position - l.front.from))
-	case l.back.holds(position):
-		return l.back.at(int(position - l.back.from))
-	}
-	e, ok := l.tx.Get(l.o, l.subKey(position))
-	if !ok {
-		l.missing()
-	}
-	return e
 }

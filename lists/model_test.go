@@ -2,6 +2,7 @@ package lists
 
 import (
 	"bytes"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -20,15 +21,29 @@ type world struct {
 	fs    vfs.FS
 	store *storage.Store
 	tx    *storage.Tx
-	model map[string][]string
+	now   int64
+	model map[string][]item
 	rng   *rand.Rand
 	log   []string
 	cache int
 }
 
+// item is an element with the time of the turn in which it was written.
+type item struct {
+	string
+	ms int64
+}
+
+func elementsOf(m []item) (out []string) {
+	for _, e := range m {
+		out = append(out, e.string)
+	}
+	return out
+}
+
 func newWorld(t *testing.T, seed uint64, cacheBytes int) *world {
 	w := &world{
-		t: t, fs: vfs.NewMem(), model: make(map[string][]string),
+		t: t, fs: vfs.NewMem(), model: make(map[string][]item), now: 1000,
 		rng: rand.New(rand.NewPCG(seed, 0)), cache: cacheBytes,
 	}
 	w.open()
@@ -41,14 +56,49 @@ func (w *world) open() {
 		w.t.Fatal(err)
 	}
 	w.store = store
-	w.tx = store.Begin(time.UnixMilli(1000))
+	w.begin()
 }
 
+func (w *world) begin() {
+	w.tx = w.store.Begin(time.UnixMilli(w.now))
+}
+
+// commit ends the turn and begins the next.
 func (w *world) commit() {
+	w.commitOnly()
+	w.now++
+	w.begin()
+}
+
+// commitTurn is commit that checks nothing.
+func (w *world) commitTurn() {
 	if _, err := w.store.Commit(); err != nil {
 		w.t.Fatal(err)
 	}
-	w.tx = w.store.Begin(time.UnixMilli(1000))
+	w.now++
+	w.begin()
+}
+
+// commitOnly ends the turn, and holds what is on disk against what is in memory.
+func (w *world) commitOnly() {
+	if _, err := w.store.Commit(); err != nil {
+		w.t.Fatal(err)
+	}
+	w.begin()
+	for key := range w.model {
+		if l, ok := w.list(key); ok {
+			if err := l.Check(); err != nil {
+				w.fail("%s: %v", key, err)
+			}
+			w.checkRuns(key, l)
+		}
+	}
+	if _, err := w.store.Check(storage.Check{
+		Object:  func(tx *storage.Tx, o *storage.Object) error { return Of(tx, o).Check() },
+		Problem: func(err error) { w.fail("%v", err) },
+	}); err != nil {
+		w.fail("%v", err)
+	}
 }
 
 func (w *world) reopen() {
@@ -71,8 +121,10 @@ func (w *world) element() string {
 	if w.rng.IntN(3) == 0 {
 		return string(rune('a' + w.rng.IntN(4))) // equal ones, for LREM
 	}
-	return strings.Repeat(string(rune('a'+w.rng.IntN(26))), 1+w.rng.IntN(30))
+	return strings.Repeat(string(rune('a'+w.rng.IntN(26))), w.rng.IntN(30))
 }
+
+func (w *world) item() item { return item{w.element(), w.now} }
 
 // step does one random thing to the list and to its model.
 func (w *world) step() {
@@ -84,8 +136,8 @@ func (w *world) step() {
 		end := End(w.rng.IntN(2) == 0)
 		var elements [][]byte
 		for range 1 + w.rng.IntN(8) {
-			e := w.element()
-			elements = append(elements, []byte(e))
+			e := w.item()
+			elements = append(elements, []byte(e.string))
 			if end == Left {
 				m = slices.Insert(m, 0, e)
 			} else {
@@ -106,14 +158,14 @@ func (w *world) step() {
 		end, count := End(w.rng.IntN(2) == 0), 1+w.rng.IntN(9)
 		w.logf("pop %s %v %d", key, end, count)
 		for _, e := range l.Pop(end, int64(count)) {
-			var want string
+			var want item
 			if end == Left {
 				want, m = m[0], m[1:]
 			} else {
 				want, m = m[len(m)-1], m[:len(m)-1]
 			}
-			if string(e) != want {
-				w.fail("popped %q, want %q", e, want)
+			if string(e) != want.string {
+				w.fail("popped %q, want %q", e, want.string)
 			}
 		}
 	case op < 64: // trim
@@ -128,16 +180,16 @@ func (w *world) step() {
 		m = slices.Clone(m[from:to])
 	case op < 69: // set
 		if l, ok := w.list(key); ok {
-			i, e := w.rng.IntN(n), w.element()
-			w.logf("set %s %d %q", key, i, e)
-			l.Set(int64(i), []byte(e))
+			i, e := w.rng.IntN(n), w.item()
+			w.logf("set %s %d %q", key, i, e.string)
+			l.Set(int64(i), []byte(e.string))
 			m[i] = e
 		}
 	case op < 75: // insert
 		if l, ok := w.list(key); ok {
-			i, e := w.rng.IntN(n+1), w.element()
-			w.logf("insert %s %d %q", key, i, e)
-			if err := l.Insert(int64(i), []byte(e)); err != nil {
+			i, e := w.rng.IntN(n+1), w.item()
+			w.logf("insert %s %d %q", key, i, e.string)
+			if err := l.Insert(int64(i), []byte(e.string)); err != nil {
 				w.fail("%v", err)
 			}
 			m = slices.Insert(m, i, e)
@@ -157,21 +209,22 @@ func (w *world) step() {
 			from, to := End(w.rng.IntN(2) == 0), End(w.rng.IntN(2) == 0)
 			dst := fmt.Sprintf("k%d", w.rng.IntN(3))
 			w.logf("move %s %v %s %v", key, from, dst, to)
-			var e string
+			var e item
 			if from == Left {
 				e, m = m[0], m[1:]
 			} else {
 				e, m = m[n-1], m[:n-1]
 			}
 			w.model[key] = m
+			e.ms = w.now
 			if to == Left {
 				w.model[dst] = slices.Insert(slices.Clone(w.model[dst]), 0, e)
 			} else {
 				w.model[dst] = append(slices.Clone(w.model[dst]), e)
 			}
 			m = w.model[key]
-			if got, err := l.MoveTo(from, []byte(dst), to); err != nil || string(got) != e {
-				w.fail("moved %q, %v, want %q", got, err, e)
+			if got, err := l.MoveTo(from, []byte(dst), to); err != nil || string(got) != e.string {
+				w.fail("moved %q, %v, want %q", got, err, e.string)
 			}
 		}
 	case op < 88: // drop
@@ -205,14 +258,14 @@ func (w *world) step() {
 	w.model[key] = m
 }
 
-func removeModel(m []string, e string, limit int, fromTail bool) ([]string, int) {
+func removeModel(m []item, e string, limit int, fromTail bool) ([]item, int) {
 	m = slices.Clone(m)
 	if fromTail {
 		slices.Reverse(m)
 	}
 	n := 0
-	m = slices.DeleteFunc(m, func(x string) bool {
-		if x == e && (limit == 0 || n < limit) {
+	m = slices.DeleteFunc(m, func(x item) bool {
+		if x.string == e && (limit == 0 || n < limit) {
 			n++
 			return true
 		}
@@ -236,7 +289,7 @@ func (w *world) check() {
 		}
 		size := 0
 		for _, e := range m {
-			size += len(e)
+			size += len(e.string)
 		}
 		if l.Len() != int64(len(m)) || l.Bytes() != int64(size) {
 			w.fail("%s: %d elements, %d bytes, want %d, %d", key, l.Len(), l.Bytes(), len(m), size)
@@ -251,8 +304,9 @@ func (w *world) check() {
 			got = append(got, string(e))
 			return true
 		})
-		if !slices.Equal(got, m[from:to]) {
-			w.fail("%s[%d:%d] is\n%q, want\n%q", key, from, to, got, m[from:to])
+		want := elementsOf(m[from:to])
+		if !slices.Equal(got, want) {
+			w.fail("%s[%d:%d] is\n%q, want\n%q", key, from, to, got, want)
 		}
 		got = nil
 		l.RangeReverse(int64(from), int64(to), func(_ int64, e []byte) bool {
@@ -260,12 +314,15 @@ func (w *world) check() {
 			return true
 		})
 		slices.Reverse(got)
-		if !slices.Equal(got, m[from:to]) {
-			w.fail("%s[%d:%d] in reverse is\n%q, want\n%q", key, from, to, got, m[from:to])
+		if !slices.Equal(got, want) {
+			w.fail("%s[%d:%d] in reverse is\n%q, want\n%q", key, from, to, got, want)
 		}
 		i := w.rng.IntN(len(m))
-		if e := l.Index(int64(i)); string(e) != m[i] {
-			w.fail("%s[%d] is %q, want %q", key, i, e, m[i])
+		if e := l.Index(int64(i)); string(e) != m[i].string {
+			w.fail("%s[%d] is %q, want %q", key, i, e, m[i].string)
+		}
+		if left, right := l.WrittenAt(Left), l.WrittenAt(Right); left != m[0].ms || right != m[len(m)-1].ms {
+			w.fail("%s: the ends were written at %d and %d, want %d and %d", key, left, right, m[0].ms, m[len(m)-1].ms)
 		}
 		w.checkWindows(key, l)
 	}
@@ -276,22 +333,71 @@ func (w *world) check() {
 
 // checkWindows holds the invariants of type list.
 func (w *world) checkWindows(key string, l List) {
-	if l.front.n > 0 && l.front.from != l.head {
+	if !l.front.empty() && l.front.from != l.head {
 		w.fail("%s: the front window starts at %d, not at the head %d", key, l.front.from, l.head)
 	}
-	if l.back.n > 0 && l.back.to() != l.tail() {
+	if l.back.to() != l.tail() {
 		w.fail("%s: the back window ends at %d, not at the tail %d", key, l.back.to(), l.tail())
 	}
-	if l.front.n > 0 && l.back.n > 0 && l.front.to() > l.back.from {
+	if !l.front.empty() && l.front.to() > l.back.from {
 		w.fail("%s: the windows overlap", key)
 	}
+	if l.first > l.head || l.head-l.first >= runElementsMax || l.end < l.tail() || l.end-l.tail() >= runElementsMax {
+		w.fail("%s: from %d to %d, in runs from %d to %d", key, l.head, l.tail(), l.first, l.end)
+	}
+	fresh, held := 0, 0
 	for _, win := range []*window{&l.front, &l.back} {
-		size := 0
-		for i := range win.n {
-			size += len(win.at(i)) + elementBytes
+		size, next := 0, win.from
+		for i := range win.items.n {
+			size += len(*win.items.at(i)) + elementBytes
 		}
-		if size != win.bytes {
-			w.fail("%s: a window counts %d bytes and has %d", key, win.bytes, size)
+		for i := range win.runs.n {
+			r := win.runs.at(i)
+			size += runOverhead
+			from, to := win.live(r)
+			if from != next || from >= to {
+				w.fail("%s: the run %d has elements from %d to %d, they should be from %d on", key, r.key, from, to, next)
+			}
+			if next = to; r.fresh {
+				fresh++
+				held += r.size
+				encoded := 0
+				for p := from; p < to; p++ {
+					encoded += encodedBytes(win.at(p))
+				}
+				if r.key != from || r.end != to || r.size != encoded || to-from > runElementsMax || (to-from > 1 && encoded > runBytesMax) {
+					w.fail("%s: the fresh run %v has elements from %d to %d, of %d bytes", key, *r, from, to, encoded)
+				}
+			}
+		}
+		if next != win.to() || size != win.bytes {
+			w.fail("%s: a window counts %d bytes and has %d, its runs go to %d of %d", key, win.bytes, size, next, win.to())
+		}
+		if win.bytes > windowBytesMax+runBytesMax+int(runElementsMax)*elementBytes+runOverhead && win.runs.n > 1 {
+			w.fail("%s: a window of %d bytes", key, win.bytes)
+		}
+	}
+	if fresh != l.fresh {
+		w.fail("%s: %d fresh runs are counted as %d", key, fresh, l.fresh)
+	}
+}
+
+// checkRuns holds the runs in windows against the records.
+func (w *world) checkRuns(key string, l List) {
+	if l.fresh > 0 || len(l.gone) > 0 {
+		w.fail("%s: %d fresh runs, %d gone after a commit", key, l.fresh, len(l.gone))
+	}
+	for _, win := range []*window{&l.front, &l.back} {
+		for i := range win.runs.n {
+			r := win.runs.at(i)
+			value, ok := l.tx.Get(l.o, l.subKey(r.key))
+			if !ok {
+				w.fail("%s: the run %v has no record", key, *r)
+			}
+			elements, ms, err := decodeRun(value, nil)
+			if err != nil || ms != r.ms || uint64(len(elements)) != r.end-r.key {
+				w.fail("%s: the record of the run %v has %d elements, time %d, %v", key, *r, len(elements), ms, err)
+			}
 		}
 	}
 }
@@ -305,27 +411,44 @@ func (w *world) fail(format string, args ...any) {
 	w.t.Fatalf("%s\nafter:\n%s", fmt.Sprintf(format, args...), strings.Join(w.log[max(0, len(w.log)-40):], "\n"))
 }
 
+var modelSeeds = flag.Uint64("model.seeds", 12, "how many seeds TestModel runs")
+
+// shrinkAll makes runs and windows so small that a few elements fill them.
+func shrinkAll() (undo func()) {
+	windowMax, windowMin, readAhead, rangeMin, runBytes, runElements := windowBytesMax, windowBytesMin, readAheadMax, rangeDeleteMin, runBytesMax, runElementsMax
+	windowBytesMax, windowBytesMin, readAheadMax, rangeDeleteMin, runBytesMax, runElementsMax = 300, 0, 5, 7, 60, 4
+	return func() {
+		windowBytesMax, windowBytesMin, readAheadMax, rangeDeleteMin, runBytesMax, runElementsMax = windowMax, windowMin, readAhead, rangeMin, runBytes, runElements
+	}
+}
+
 // TestModel does random things to lists and to plain slices, with windows so
 // small that elements keep moving between memory and disk.
 func TestModel(t *testing.T) {
-	windowBytesMax, readAheadMax, rangeDeleteMin = 300, 5, 7
-	defer func() { windowBytesMax, readAheadMax, rangeDeleteMin = 256<<10, 1024, 1024 }()
-	seeds, steps := uint64(12), 1500
-	if testing.Short() {
-		seeds = 3
-	}
-	for seed := range seeds {
+	defer shrinkAll()()
+	for seed := range *modelSeeds {
+		if testing.Short() && seed == 3 {
+			break
+		}
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
 			cache := 1 << 20
 			if seed%2 == 1 {
 				cache = 1 // everything is forgotten after each turn
 			}
 			w := newWorld(t, seed, cache)
-			for range steps {
+			for range 1500 {
 				w.step()
 				w.check()
 			}
 			w.commit()
+			// What was dropped goes, and leaves nothing.
+			for {
+				if _, ok := w.store.NextSweep(w.tx.Now()); !ok {
+					break
+				}
+				w.tx.Sweep(10)
+				w.commit()
+			}
 			if err := w.store.Close(); err != nil {
 				t.Fatal(err)
 			}
@@ -353,7 +476,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	l, _ := w.list("q")
 	for range 20000 {
 		l.PopOne(Right)
-		if got, limit := l.MemoryBytes(), 2*windowBytesMax+1000; got > limit {
+		if got, limit := l.MemoryBytes(), 2*(windowBytesMax+runBytesMax)+1000; got > limit {
 			t.Fatalf("%d bytes in memory while draining, limit %d", got, limit)
 		}
 	}
@@ -390,6 +513,45 @@ func BenchmarkPushPop(b *testing.B) {
 				b.Fatal(err)
 			}
 			l.PopOne(Right)
+		}
+		if _, err := store.Commit(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkManyLists is BenchmarkPushPop for a turn of many clients, each at a
+// list of its own.
+func BenchmarkManyLists(b *testing.B) {
+	store, err := storage.Open("/data", storage.Options{FS: vfs.NewMem()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer store.Close()
+	e := bytes.Repeat([]byte("x"), 128)
+	var keys [][]byte
+	for i := range 1000 {
+		keys = append(keys, fmt.Append(nil, "list:", i))
+	}
+	b.ReportAllocs()
+	rng := rand.New(rand.NewPCG(1, 1))
+	for b.Loop() {
+		tx := store.Begin(time.UnixMilli(1000))
+		for range 400 {
+			l, err := OpenOrCreate(tx, keys[rng.IntN(len(keys))])
+			if err != nil {
+				b.Fatal(err)
+			}
+			l.Push(Left, e)
+		}
+		if _, err := store.Commit(); err != nil {
+			b.Fatal(err)
+		}
+		tx = store.Begin(time.UnixMilli(1000))
+		for range 400 {
+			if l, ok, _ := Open(tx, keys[rng.IntN(len(keys))]); ok {
+				l.PopOne(Right)
+			}
 		}
 		if _, err := store.Commit(); err != nil {
 			b.Fatal(err)

@@ -34,6 +34,18 @@ func turn(t *testing.T, s *storage.Store, do func(*storage.Tx)) {
 	}
 }
 
+// push makes a run of a list.
+func push(t *testing.T, tx *storage.Tx, key string, elements ...string) {
+	t.Helper()
+	l, err := lists.OpenOrCreate(tx, []byte(key))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range elements {
+		l.Push(lists.Right, []byte(e))
+	}
+}
+
 // folder returns a data folder with a list, a stream with pending entries, keys
 // that run out, several databases, and something for the sweeper to do.
 func folder(t *testing.T) *vfs.MemFS {
@@ -42,11 +54,7 @@ func folder(t *testing.T) *vfs.MemFS {
 	s := openStore(t, fs)
 	turn(t, s, func(tx *storage.Tx) {
 		for _, key := range []string{"q", "other"} {
-			l, err := lists.OpenOrCreate(tx, []byte(key))
-			if err != nil {
-				t.Fatal(err)
-			}
-			l.Push(lists.Right, []byte("one"), []byte("two"), []byte("three"))
+			push(t, tx, key, "one", "two")
 		}
 		tx.SetExpiry(tx.Lookup([]byte("q")), 5000)
 		l, err := lists.OpenOrCreate(tx.In(3), []byte("flushed"))
@@ -65,6 +73,7 @@ func folder(t *testing.T) *vfs.MemFS {
 		g.ReadNew(g.See([]byte("c")), streams.Batch{Count: 200}, false, func(*streams.Entry) {})
 		g.Ack([]streams.ID{{Ms: 1, Seq: 7}})
 	})
+	turn(t, s, func(tx *storage.Tx) { push(t, tx, "q", "three") })
 	turn(t, s, func(tx *storage.Tx) { tx.In(3).FlushDB() })
 	turn(t, s, func(tx *storage.Tx) { tx.Drop(tx.Lookup([]byte("other"))) })
 	if err := s.Close(); err != nil {
@@ -149,9 +158,13 @@ func TestCheckFinds(t *testing.T) {
 		spoil func(*testing.T, *pebble.DB)
 		want  string
 	}{
-		{"an element is missing", remove(list, 1), `key "q": an element at position`},
-		{"the last element is missing", remove(list, 2), `there are 2 elements of 6 bytes, the metadata say 3 of 11`},
-		{"an element is not as long", change(list, 0, func(k, v []byte) ([]byte, []byte) { return k, append(v, '!') }), `of 12 bytes`},
+		{"a run is missing", remove(list, 0), `key "q": a run at position`},
+		{"the last run is missing", remove(list, 1), `there are 2 elements of 6 bytes, the metadata say 3 of 11`},
+		{"a run has an element less", change(list, 0, func(k, v []byte) ([]byte, []byte) { v[9] = 1; return k, v[:len(v)-4] }), `there are 2 elements of 8 bytes`},
+		{"a run has an element more", change(list, 1, func(k, v []byte) ([]byte, []byte) { v[9] = 2; return k, append(v, 1, '!') }), `the last run ends at position`},
+		{"an element is not as long", change(list, 1, func(k, v []byte) ([]byte, []byte) { v[10]++; return k, append(v, '!') }), `of 12 bytes`},
+		{"a run is cut short", change(list, 0, func(k, v []byte) ([]byte, []byte) { return k, v[:len(v)-1] }), `a run of elements: cut short`},
+		{"a run of a list at the wrong place", change(list, 0, func(k, v []byte) ([]byte, []byte) { k[len(k)-1]++; return k, v }), `where 9223372036854775808 is expected`},
 		{"an entry is missing", remove(stream+"e", 5), `key "s": there are 299 entries`},
 		{"a page of pending entries at the wrong place", change(stream+"p", 1, func(k, v []byte) ([]byte, []byte) { k[len(k)-1] = 9; return k, v }), `is in the wrong page`},
 		{"a consumer is missing", remove(stream+"c", 0), `unknown owner`},

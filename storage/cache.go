@@ -11,7 +11,12 @@ type cache struct {
 	bytes    int
 	bytesMax int
 	count    int
+	large    int // objects of largeBytes or more
 }
+
+// largeBytes is the size from which an object in memory is one of those that
+// share the cache, and not one of the many that take next to nothing.
+const largeBytes = 4 << 10
 
 func newCache(bytesMax int) *cache {
 	c := &cache{bytesMax: bytesMax}
@@ -23,6 +28,7 @@ func (c *cache) add(o *Object) {
 	o.size = objectBytes + len(o.Key) + len(o.Meta)
 	c.bytes += o.size
 	c.count++
+	c.large += isLarge(o.size)
 	c.link(o)
 }
 
@@ -54,8 +60,21 @@ func (c *cache) resize(o *Object) {
 		size += o.State.MemoryBytes()
 	}
 	c.bytes += size - o.size
+	c.large += isLarge(size) - isLarge(o.size)
 	o.size = size
 }
+
+func isLarge(size int) int {
+	if size >= largeBytes {
+		return 1
+	}
+	return 0
+}
+
+// share is what a large object may take so that all of them fit: half of the
+// cache divided by their number. With all of the cache the number could not grow
+// to what it is to be, as others are forgotten to make room for each new one.
+func (c *cache) share() int { return c.bytesMax / 2 / max(1, c.large) }
 
 func (c *cache) remove(o *Object) {
 	if o.next == nil {
@@ -64,6 +83,7 @@ func (c *cache) remove(o *Object) {
 	c.unlink(o)
 	c.bytes -= o.size
 	c.count--
+	c.large -= isLarge(o.size)
 }
 
 // evict forgets objects until the cache has at most bytesMax; a negative number

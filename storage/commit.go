@@ -46,6 +46,7 @@ func (s *Store) Begin(now time.Time) *Tx {
 	t.now = now
 	t.nowMs = now.UnixMilli()
 	t.edits = 0
+	t.held = 0
 	t.ready, t.touched, t.moved, t.events = t.ready[:0], t.touched[:0], nil, t.events[:0]
 	return t.views[0]
 }

@@ -91,8 +91,13 @@ func writeFile(t *testing.T, fs vfs.FS, p, text string) {
 func TestFoldersThatAreNotOurs(t *testing.T) {
 	t.Run("a newer format", func(t *testing.T) {
 		fs := filled(t)
-		writeFile(t, fs, "/data/cairn.format", "cairn data folder\nformat 3\n")
+		writeFile(t, fs, "/data/cairn.format", fmt.Sprintf("cairn data folder\nformat %d\n", formatVersion+1))
 		refuses(t, fs, ErrFormat)
+	})
+	t.Run("an older format", func(t *testing.T) {
+		fs := filled(t)
+		writeFile(t, fs, "/data/cairn.format", fmt.Sprintf("cairn data folder\nformat %d\n", formatVersion-1))
+		refuses(t, fs, ErrDraft)
 	})
 	t.Run("a newer format from before there was a title", func(t *testing.T) {
 		fs := filled(t)

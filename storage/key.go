@@ -44,7 +44,7 @@ import (
 // say in docs/storage-format.md what changed, and teach Store.open to convert
 // the older format or to refuse it with a clear message. Also for versions that
 // were never released: somebody's test folder is somebody's data.
-const formatVersion = 2
+const formatVersion = 3
 
 const (
 	kindSystem  = 's'

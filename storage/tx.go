@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math"
 	"sync/atomic"
 	"time"
 
@@ -57,6 +58,7 @@ type turn struct {
 	dirty   []*Object
 	used    []*Object
 	edits   int
+	held    int64 // bytes that states hold back
 	hits    int64 // look-ups since TakeLookups
 	misses  int64
 	err     error
@@ -183,6 +185,15 @@ func (tx *Tx) find(key []byte) *Object {
 		tx.expire(o)
 	}
 	return o
+}
+
+// CacheShare returns how many bytes a State may keep of what could be read again,
+// so that all that are in use fit into the cache.
+func (tx *Tx) CacheShare() int {
+	if !tx.inLoop() {
+		return math.MaxInt
+	}
+	return tx.store.cache.share()
 }
 
 // use notes that the turn has used o.
@@ -435,6 +446,19 @@ func (tx *Tx) Put(o *Object, sub, value []byte) {
 	}
 }
 
+// PutFunc is Put of a value of so many bytes, which fill writes in place.
+func (tx *Tx) PutFunc(o *Object, sub []byte, size int, fill func(value []byte)) {
+	tx.writable()
+	op := tx.batch.SetDeferred(recordKeyPrefixLen+len(sub), size)
+	appendRecordKey(op.Key[:0], o.id, sub)
+	fill(op.Value)
+	tx.check(op.Finish())
+	o.written = true
+	if tx.site != nil {
+		tx.partDone(partBytes)
+	}
+}
+
 // Delete removes the record sub of the object.
 func (tx *Tx) Delete(o *Object, sub []byte) {
 	tx.writable()
@@ -472,13 +496,18 @@ const ErrTooMuch resp.Error = "ERR the command would write more at once than fit
 // recordBytes is about what a record takes in the batch beside its key and value.
 const recordBytes = 16
 
-// Written returns how many bytes the turn has written so far.
+// Written returns how many bytes the turn has written so far, those included that
+// are to be written when it ends.
 func (tx *Tx) Written() int64 {
 	if tx.batch == nil {
-		return 0
+		return tx.held
 	}
-	return int64(tx.batch.Len())
+	return tx.held + int64(tx.batch.Len())
 }
+
+// Hold says that a State holds back so many bytes more (or fewer, if negative)
+// than before, which will be written when the turn ends.
+func (tx *Tx) Hold(bytes int) { tx.held += int64(bytes) }
 
 // Fits reports whether the turn may write so many records of so many bytes more.
 // Who has only what a client has sent need not ask.
@@ -489,6 +518,9 @@ func (tx *Tx) Fits(records, bytes int64) bool {
 
 // FitsCopy reports whether the turn may copy the object.
 func (tx *Tx) FitsCopy(o *Object) bool {
+	if o.dirty && o.State != nil {
+		o.State.Flush(tx, o)
+	}
 	records, bytes, fits := int64(0), int64(0), true
 	for sub, value := range tx.Scan(o, nil, nil, false) {
 		records++
