@@ -138,6 +138,7 @@ func (b *Broker) Disconnect(s *Session) {
 		b.vacate(s)
 		b.waits.remove(s)
 	}
+	b.server.Abandon(s)
 	b.server.Withdraw(s)
 	s.Multi = nil
 	s.Out.Reset(0)

@@ -3,6 +3,7 @@ package broker
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -136,7 +137,7 @@ func (s *stage) open() {
 	s.store = store
 	s.setSync()
 	s.broker = New(Options{Store: store, Config: s.config, Rand: rand.New(rand.NewPCG(1, 1)), Started: s.now})
-	if err := s.broker.Server().LoadPolicies(); err != nil {
+	if err := errors.Join(s.broker.Server().LoadPolicies(), s.broker.Server().LoadPopped()); err != nil {
 		s.t.Fatal(err)
 	}
 	if s.long > 0 {
@@ -321,6 +322,7 @@ func split(t testing.TB, line string) (args [][]byte) {
 func (s *stage) drain(out *strings.Builder, c *client) {
 	r := bufio.NewReader(bytes.NewReader(c.session.Out.Bytes()))
 	c.session.Out.Reset(1 << 20)
+	c.session.ReplySent()
 	for {
 		text, err := render(r)
 		if err == io.EOF {

@@ -58,6 +58,12 @@ func TestSimulation(t *testing.T) {
 	}
 }
 
+// policies are those that some of the simulations have.
+var policies = []string{
+	"POLICY SET confirmed PATTERN l[12] POP CONFIRMED",
+	"POLICY SET leased PATTERN l1 POP CONFIRMED LEASE 700 MAXDELIVERIES 3 DEADLETTER s1",
+}
+
 type simulation struct {
 	*stage
 	rng *rand.Rand
@@ -94,6 +100,11 @@ func simulate(t *testing.T, seed uint64, turns int) {
 	s.stage.wrap = s.faults.wrap
 	s.restart(s.fs)
 	s.bound()
+	for _, p := range policies {
+		if rng.IntN(2) == 0 {
+			s.turn(request{"operator", split(t, p)})
+		}
+	}
 	for range turns {
 		s.now = s.now.Add(time.Duration(s.rng.IntN(300)) * time.Millisecond)
 		var requests []request
@@ -184,9 +195,10 @@ func (s *simulation) answered() {
 	}
 }
 
-// dump writes down the state as it is now.
+// dump writes down the state as it is found when the broker is killed now: what
+// clients have popped and not confirmed has gone back.
 func (s *simulation) dump() string {
-	if s.everySecond {
+	if s.everySecond || s.broker.Server().Confirmations.Total() > 0 {
 		return s.state(s.now).dump
 	}
 	return dump(s.stage)

@@ -55,6 +55,9 @@ func (b *Broker) Begin(now time.Time) {
 	b.server.Counters.Turns++
 	b.server.Sample(now)
 	b.want()
+	if b.server.GoBack(b.tx) {
+		b.settle()
+	}
 	b.goOn()
 	if at, ok := b.store.NextSweep(now); ok && !at.After(now) {
 		began := b.options.Elapsed()
@@ -126,6 +129,9 @@ func (b *Broker) Deadline() (at time.Time, ok bool) {
 	if t, due := b.store.NextSweep(b.now); due {
 		earlier(t)
 	}
+	if t, due := b.server.Confirmations.NextGoesBack(b.now); due {
+		earlier(t)
+	}
 	if len(b.paused) > 0 {
 		earlier(b.server.Pause.Until)
 	}
@@ -149,6 +155,9 @@ func (b *Broker) want() {
 func (b *Broker) Do(s *Session, args [][]byte) bool {
 	if s.Held() {
 		return false
+	}
+	if len(s.Unconfirmed) > 0 {
+		b.server.Confirm(b.tx, s)
 	}
 	s.LastUsed = b.now
 	cmd, err := b.server.Table.Resolve(args)

@@ -121,7 +121,9 @@ var keyCommands = []Command{
 		Tips:    []string{"request_policy:all_shards", "response_policy:all_succeeded"},
 		Summary: "Removes all keys of the database.", Complexity: "O(1)",
 		History: []string{"4.0.0: Added the `ASYNC` flushing mode modifier.", "6.2.0: Added the `SYNC` flushing mode modifier."},
-		Run:     func(c *Ctx) error { return flush(c, c.Tx.FlushDB) },
+		Run: func(c *Ctx) error {
+			return flush(c, c.Tx.FlushDB, func(db int) bool { return db == c.Tx.DB() })
+		},
 	},
 	{
 		Name: "flushall", Arity: -1, Flags: Write | Dangerous | Keyspace,
@@ -129,7 +131,7 @@ var keyCommands = []Command{
 		Tips:    []string{"request_policy:all_shards", "response_policy:all_succeeded"},
 		Summary: "Removes all keys of all databases.", Complexity: "O(1)",
 		History: []string{"4.0.0: Added the `ASYNC` flushing mode modifier.", "6.2.0: Added the `SYNC` flushing mode modifier."},
-		Run:     func(c *Ctx) error { return flush(c, c.Tx.FlushAll) },
+		Run:     func(c *Ctx) error { return flush(c, c.Tx.FlushAll, func(int) bool { return true }) },
 	},
 }
 
@@ -469,7 +471,8 @@ func swapDB(c *Ctx) error {
 	return nil
 }
 
-func flush(c *Ctx, run func()) error {
+// flush empties the databases that which names.
+func flush(c *Ctx, run func(), which func(db int) bool) error {
 	if c.Args.Len() > 1 {
 		return ErrSyntax
 	}
@@ -479,6 +482,7 @@ func flush(c *Ctx, run func()) error {
 		return ErrSyntax
 	}
 	run()
+	c.Server.forgetPopped(c.Tx, which)
 	c.Server.InvalidateAll(c.Session)
 	c.Out.OK()
 	return nil

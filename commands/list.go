@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"github.com/cairnmq/cairn/lists"
+	"github.com/cairnmq/cairn/policy"
 	"github.com/cairnmq/cairn/resp"
 	"github.com/cairnmq/cairn/storage"
 )
@@ -241,7 +242,7 @@ func pop(c *Ctx, end lists.End) error {
 			c.Out.Null()
 			return nil
 		}
-		c.Out.Bulk(l.PopOne(end))
+		popOne(c, l, key, end)
 		return nil
 	}
 	count := c.Args.AtLeast(0, ErrNotPositive)
@@ -256,7 +257,14 @@ func pop(c *Ctx, end lists.End) error {
 		c.Out.NullArray()
 		return nil
 	}
-	return popCount(c, l, end, count, func(*resp.Buffer) {})
+	return popCount(c, l, key, end, count, func(*resp.Buffer) {})
+}
+
+// popOne takes one element out of a list that is not empty, and answers it.
+func popOne(c *Ctx, l lists.List, key []byte, end lists.End) {
+	element := l.PopOne(end)
+	c.hold(c.confirms(key), key, end, element)
+	c.Out.Bulk(element)
 }
 
 // popped are very many elements that are to be taken out, with the reply that has
@@ -267,13 +275,16 @@ type popped struct {
 }
 
 // popCount takes up to count elements out and answers them behind what head writes.
-func popCount(c *Ctx, l lists.List, end lists.End, count int64, head func(*resp.Buffer)) error {
+func popCount(c *Ctx, l lists.List, key []byte, end lists.End, count int64, head func(*resp.Buffer)) error {
 	if p, ok := c.Prepared.(*popped); ok {
 		l.Cut(end, p.n, p.bytes)
 		c.Out.Move(&p.reply)
 		return nil
 	}
 	n := min(count, l.Len())
+	if e := c.confirms(key); e != nil {
+		return popConfirmed(c, e, l, key, end, n, head)
+	}
 	if c.slowMove(l, n) {
 		return c.Prepare()
 	}
@@ -306,6 +317,26 @@ func popCount(c *Ctx, l lists.List, end lists.End, count int64, head func(*resp.
 	c.Out.Move(&p.reply)
 	return nil
 }
+
+// popConfirmed is popCount of what is kept until it is confirmed: in the loop
+// as a whole, as every element is written once more.
+func popConfirmed(c *Ctx, e *policy.Effect, l lists.List, key []byte, end lists.End, n int64, head func(*resp.Buffer)) error {
+	if err := mayPop(c, l, end, n); err != nil {
+		return err
+	}
+	if n > confirmedPopMax || !c.Tx.Fits(n, l.Bytes()) {
+		return storage.ErrTooMuch
+	}
+	elements := l.Pop(end, n)
+	c.hold(e, key, end, elements...)
+	head(c.Out)
+	writeBulks(c.Out, elements)
+	return nil
+}
+
+// confirmedPopMax is how many elements one call may pop that are kept until they
+// are confirmed.
+const confirmedPopMax = 10_000
 
 // mayPop refuses to take more out of a list than a reply may hold: what was taken
 // and not answered would be lost.
@@ -823,7 +854,7 @@ func blockingPop(c *Ctx, end lists.End) error {
 		if ok {
 			c.Out.Array(2)
 			c.Out.Bulk(key)
-			c.Out.Bulk(l.PopOne(end))
+			popOne(c, l, key, end)
 			return nil
 		}
 	}
@@ -861,7 +892,7 @@ func popFirst(c *Ctx, timeout []byte) error {
 			return err
 		}
 		if ok {
-			return popCount(c, l, from, count, func(out *resp.Buffer) {
+			return popCount(c, l, key, from, count, func(out *resp.Buffer) {
 				out.Array(2)
 				out.Bulk(key)
 			})

@@ -27,6 +27,8 @@ type Server struct {
 	Latencies LatencyLog
 	// Policies are what an operator has said about queues.
 	Policies policy.Set
+	// Confirmations are the pops that are not yet confirmed.
+	Confirmations Confirmations
 	// Users are who may connect, Denials the calls that were refused to them.
 	Users   *acl.Users
 	Denials acl.Log

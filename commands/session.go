@@ -75,6 +75,12 @@ type Session struct {
 	Detached bool
 	Paused   bool
 
+	// Unconfirmed is what it has popped and is not yet known to have.
+	Unconfirmed []Unconfirmed
+	// Arrived is how many bytes have come from the client, Offset where among
+	// them its present command begins.
+	Arrived, Offset int64
+
 	// CloseAfterReply closes the connection once Out has been sent. Killed
 	// closes it at once: what is in Out is lost.
 	CloseAfterReply bool

@@ -8,6 +8,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/cairnmq/cairn/commands"
+	"github.com/cairnmq/cairn/lists"
+	"github.com/cairnmq/cairn/policy"
 	"github.com/cairnmq/cairn/storage"
 )
 
@@ -43,6 +45,35 @@ func Check(fs vfs.FS, dir string, out io.Writer, progress io.Writer) error {
 	return nil
 }
 
+// checkBesideKeys looks at what is stored beside the keys. What cannot be read
+// is a problem; an error says that it could not go on.
+func checkBesideKeys(store *storage.Store, problem func(error)) error {
+	policies := store.Policies(func(name string, record []byte) error {
+		if _, err := policy.Decode(name, record); err != nil {
+			problem(fmt.Errorf("policy %q: %w", name, err))
+		}
+		return nil
+	})
+	popped := store.EachPopped(func(seq uint64, record []byte) error {
+		if p, err := lists.DecodePopped(record); err != nil {
+			problem(fmt.Errorf("pop %d: %w", seq, err))
+		} else if len(p.Elements) == 0 {
+			problem(fmt.Errorf("pop %d from %q: of nothing", seq, p.Key))
+		}
+		return nil
+	})
+	deliveries := store.EachDeliveries(func(storage.KeyRef, uint64, uint64) {})
+	for _, err := range []error{policies, popped, deliveries} {
+		switch {
+		case errors.Is(err, storage.ErrDamaged):
+			problem(err)
+		case err != nil:
+			return err
+		}
+	}
+	return nil
+}
+
 // problemsShown bounds what is written of a folder with many of them.
 const problemsShown = 100
 
@@ -61,7 +92,9 @@ func check(fs vfs.FS, dir string, c storage.Check) (storage.Summary, error) {
 		return sum, errors.Join(err, store.Close())
 	}
 	tables := sum
-	sum, err = store.Check(c)
+	if sum, err = store.Check(c); err == nil {
+		err = checkBesideKeys(store, c.Problem)
+	}
 	if errors.Is(err, storage.ErrDamaged) {
 		c.Problem(err)
 		err = nil

@@ -13,6 +13,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/cairnmq/cairn/lists"
+	"github.com/cairnmq/cairn/policy"
 	"github.com/cairnmq/cairn/storage"
 	"github.com/cairnmq/cairn/streams"
 )
@@ -76,6 +77,16 @@ func folder(t *testing.T) *vfs.MemFS {
 	turn(t, s, func(tx *storage.Tx) { push(t, tx, "q", "three") })
 	turn(t, s, func(tx *storage.Tx) { tx.In(3).FlushDB() })
 	turn(t, s, func(tx *storage.Tx) { tx.Drop(tx.Lookup([]byte("other"))) })
+	turn(t, s, func(tx *storage.Tx) {
+		p, err := policy.Parse("safe", []string{"PATTERN", "q", "POP", "CONFIRMED"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		tx.PutPolicy(p.Name, p.AppendRecord(nil))
+		popped := lists.Popped{Key: []byte("q"), Elements: []lists.PoppedElement{{Value: []byte("zero"), Deliveries: 1}}}
+		tx.PutPopped(popped.Append(nil))
+		tx.PutDeliveries(storage.KeyRef{Key: "q"}, 77, 2)
+	})
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -178,6 +189,10 @@ func TestCheckFinds(t *testing.T) {
 		{"metadata cut short", change("m\x00\x00\x00\x01", 0, func(k, v []byte) ([]byte, []byte) { return k, v[:5] }), `metadata too short`},
 		{"metadata of another type", change("m\x00\x00\x00\x01", 0, func(k, v []byte) ([]byte, []byte) { v[0] = 77; return k, v }), `the type 77`},
 		{"records of no key", change(list, 0, func(k, v []byte) ([]byte, []byte) { k[7] = 1; return k, v }), `records of the id 258, which no key has`},
+		{"a policy that makes no sense", change("psafe", 0, func(k, v []byte) ([]byte, []byte) { return k, v[:5] }), `policy "safe": a policy that makes no sense`},
+		{"what was popped makes no sense", change("u", 0, func(k, v []byte) ([]byte, []byte) { return k, v[:5] }), `what was popped from a list makes no sense`},
+		{"a pop of nothing", change("u", 0, func(k, v []byte) ([]byte, []byte) { return k, v[:4] }), `from "q": of nothing`},
+		{"deliveries in no database", change("v", 0, func(k, v []byte) ([]byte, []byte) { k[1] = 99; return k, v }), `how often messages were delivered`},
 		{"garbage that was forgotten", remove("g", 0), `records of the id 3, which no key has`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

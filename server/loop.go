@@ -226,7 +226,7 @@ func (l *loop) hold(c *conn, what interest) {
 	}
 	c.runnable = true
 	n, err := c.receiveOwn()
-	l.broker.Server().Counters.BytesIn += int64(n)
+	l.arrived(c, n)
 	switch {
 	case err != nil, l.queryTooLong(c):
 		l.drop(c)
@@ -234,6 +234,11 @@ func (l *loop) hold(c *conn, what interest) {
 		l.broker.Server().Weigh(c.session)
 		l.watch(c)
 	}
+}
+
+func (l *loop) arrived(c *conn, n int) {
+	l.broker.Server().Counters.BytesIn += int64(n)
+	c.session.Arrived += int64(n)
 }
 
 func (l *loop) enqueue(c *conn) {
@@ -353,7 +358,7 @@ func (l *loop) feed(c *conn) {
 		} else {
 			input, n, err = c.receiveShared(l.shared)
 		}
-		l.broker.Server().Counters.BytesIn += int64(n)
+		l.arrived(c, n)
 		if err != nil {
 			l.peerEnded(c, err)
 			return
@@ -433,6 +438,7 @@ func (l *loop) runCommands(c *conn, input []byte) (rest []byte) {
 				s.Touch(s)
 				return nil
 			}
+			s.Offset = s.Arrived - int64(len(input))
 			if !l.broker.Do(s, l.arguments) {
 				return input
 			}
@@ -510,6 +516,7 @@ func (l *loop) send(c *conn) {
 	default:
 		c.overSoftSince = time.Time{}
 		s.Out.Reset(keptBytes)
+		s.ReplySent()
 		if c.runnable && !s.Held() {
 			l.enqueue(c) // it had to wait until it took its replies
 		}

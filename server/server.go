@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -67,7 +68,7 @@ func New(o Options) (*Server, error) {
 	if err := b.Server().LoadUsers(); err != nil {
 		return nil, err
 	}
-	if err := b.Server().LoadPolicies(); err != nil {
+	if err := cmp.Or(b.Server().LoadPolicies(), b.Server().LoadPopped()); err != nil {
 		return nil, err
 	}
 	listeners, err := s.listen()

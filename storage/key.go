@@ -23,6 +23,8 @@ import (
 //	                               which sub keys there are any, if that is known
 //	h space(4)                     the metadata in this space are garbage
 //	p name                         a policy
+//	u seq(8)                       what was popped and is not yet confirmed
+//	v db(1) hash(8) key            how often a message of the list was delivered
 //
 // A *space* is what a database number shows at the moment. FLUSHDB gives the
 // number a fresh, empty space; SWAPDB exchanges two numbers' spaces. An
@@ -55,6 +57,9 @@ const (
 	kindGarbage = 'g'
 	kindDropped = 'h'
 	kindPolicy  = 'p'
+	kindPopped  = 'u'
+
+	kindDeliveries = 'v'
 )
 
 // hashBits is the size of a SCAN cursor: small enough for clients that keep
