@@ -32,6 +32,7 @@ const (
 	errBoolean   wording = "argument must be 'yes' or 'no'"
 	errMemory    wording = "argument must be a memory value"
 	errShare     wording = "argument must be a memory or percent value"
+	errPercent   wording = "percentage argument must be less or equal to 100"
 	errClass     wording = "Invalid client class specified in buffer limit configuration."
 	errLimit     wording = "Error in hard, soft or soft_seconds setting in buffer limit configuration."
 	errLimitForm wording = "Wrong number of arguments in buffer limit configuration."
@@ -142,8 +143,11 @@ func (v share) set(words []string) error {
 	}
 	if digits, percent := strings.CutSuffix(word, "%"); percent {
 		n, err := strconv.Atoi(digits)
-		if err != nil || n < 1 || n > 100 || digits[0] == '+' {
+		switch {
+		case err != nil || n < 0 || strconv.Itoa(n) != digits:
 			return errShare
+		case n > 100:
+			return errPercent
 		}
 		*v.p = Share{Percent: n}
 		return nil
