@@ -74,8 +74,8 @@ type unflushed struct {
 // full says that space is needed.
 func (s *Store) FlushOld(now time.Time, full bool) error {
 	u := &s.unflushed
-	if s.rotated.Swap(false) { // the memtable was full
-		*u = unflushed{}
+	if s.rotated.Swap(false) && !u.since.IsZero() {
+		u.since = now // it was full: what has come since may be in the next one
 	}
 	if s.failed != nil || u.since.IsZero() {
 		return nil

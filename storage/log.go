@@ -178,21 +178,26 @@ func (s *Store) noteFlush() {
 }
 
 func (s *Store) releaseLog() error {
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: seqKey, UpperBound: after(seqKey), OnlyReadGuaranteedDurable: true})
+	seq, err := s.flushedSeq()
 	if err != nil {
 		return err
 	}
-	seq := uint64(0)
+	return s.log.Release(seq)
+}
+
+// flushedSeq returns the number of the last batch that is in tables.
+func (s *Store) flushedSeq() (seq uint64, err error) {
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: seqKey, UpperBound: after(seqKey), OnlyReadGuaranteedDurable: true})
+	if err != nil {
+		return 0, err
+	}
 	if it.First() {
 		var value []byte
 		if value, err = it.ValueAndErr(); err == nil && len(value) == 8 {
 			seq = binary.BigEndian.Uint64(value)
 		}
 	}
-	if err := errors.Join(err, it.Close()); err != nil {
-		return err
-	}
-	return s.log.Release(seq)
+	return seq, errors.Join(err, it.Close())
 }
 
 // fullFS makes room on a disk that is full. It is not what the log sees: all wait
