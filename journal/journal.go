@@ -43,8 +43,10 @@ const (
 	// before anything can be written.
 	firstBytes = 1 << 20
 	// segmentsFree is how many segments that are not needed any more are kept to
-	// be used again.
-	segmentsFree = 2
+	// be used again: those that become free at once when much is written. Trim
+	// leaves fewer.
+	segmentsFree    = 4
+	segmentsTrimmed = 1
 	// growthMax is how many times its length a segment is written to at most while
 	// the next one is being made.
 	growthMax = 4
@@ -246,7 +248,7 @@ func (j *Journal) append(payload []byte) error {
 		return err
 	}
 	j.seq++
-	wanted := j.at/j.half != (j.at+size)/j.half
+	wanted := j.at/j.half != (j.at+size)/j.half || j.at == headerBytes && j.current.size < j.bytes
 	j.at += size
 	j.written.Store(j.seq)
 	j.end.Store(j.at)

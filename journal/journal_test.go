@@ -731,3 +731,52 @@ func FuzzRead(f *testing.F) {
 		})
 	})
 }
+
+// Files are never longer after a record than before it, from the first one on:
+// syncing one that grows takes twice as long. What is released at once is used
+// again, and given up when not much is written.
+func TestFilesDoNotGrow(t *testing.T) {
+	fs := vfs.NewMem()
+	if err := fs.MkdirAll("/log", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	const size = 2 * firstBytes
+	j, err := Open(Options{FS: fs, Dir: "/log", SegmentBytes: size})
+	if err != nil {
+		t.Fatal(err)
+	}
+	locked := func(read func() bool) bool {
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		return read()
+	}
+	for range 1500 {
+		if _, err := j.Append(make([]byte, 10_000)); err != nil {
+			t.Fatal(err)
+		}
+		info, err := fs.Stat(j.current.path)
+		if err != nil || info.Size() != j.current.size || info.Size() > size {
+			t.Fatalf("%s has %v bytes, not %d: %v", j.current.path, info.Size(), j.current.size, err)
+		}
+		// The test is faster than any disk.
+		for locked(func() bool { return j.ready == nil && (j.current.size < size || j.at >= size/2) }) {
+			runtime.Gosched()
+		}
+	}
+	if err := j.Release(j.Seq()); err != nil {
+		t.Fatal(err)
+	}
+	if locked(func() bool { return len(j.free) != segmentsFree }) {
+		t.Error("files that could be used again are not kept")
+	}
+	if err := j.Trim(); err != nil {
+		t.Error(err)
+	}
+	names, err := fs.List("/log")
+	if most := 2 + segmentsTrimmed; err != nil || len(names) > most {
+		t.Errorf("%v are left: %v", names, err)
+	}
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -11,9 +11,10 @@ import (
 
 // # Making segments
 //
-// A segment is made in the background once half of the one before is written, of
-// a file that is not needed any more or of a new one full of zeros. It gets its
-// name when its header is on disk, so that there is no segment without one.
+// A segment is made in the background once half of the one before is written, or
+// anything of the very first, which is small, of a file that is not needed any more
+// or of a new one full of zeros. It gets its name when its header is on disk, so
+// that there is no segment without one.
 
 const (
 	freePrefix = "free-" // a file that was a segment
@@ -151,7 +152,8 @@ func fillFile(f vfs.File, size int64) error {
 // retire keeps the file of a segment that is not needed any more to be used
 // again, or removes it. The lock is held, or nobody else knows of the journal.
 func (j *Journal) retire(s *segment) error {
-	if len(j.free) >= segmentsFree || s.size != j.bytes || j.noRoom {
+	grown := s.end.Load() > s.size
+	if len(j.free) >= segmentsFree || s.size != j.bytes || grown || j.noRoom {
 		return j.fs.Remove(s.path)
 	}
 	path := j.fs.PathJoin(j.dir, fmt.Sprintf("%s%d", freePrefix, s.number))
@@ -208,6 +210,21 @@ func (j *Journal) KeepFree(room bool) {
 		_ = j.fs.Remove(path) // what cannot be removed makes no room
 	}
 	j.free = nil
+}
+
+// Trim gives up files that are kept to be used again, but for one: not much is
+// written at the moment. It may be called from any goroutine.
+func (j *Journal) Trim() error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for len(j.free) > segmentsTrimmed {
+		last := len(j.free) - 1
+		if err := j.fs.Remove(j.free[last]); err != nil {
+			return err
+		}
+		j.free = j.free[:last]
+	}
+	return nil
 }
 
 func ignoreMissing(err error) error {

@@ -85,6 +85,7 @@ func (s *Store) FlushOld(now time.Time, full bool) error {
 		return nil
 	}
 	*u = unflushed{}
+	s.quiet.Store(true)
 	_, err := s.db.AsyncFlush()
 	return err
 }

@@ -157,7 +157,11 @@ func (s *Store) startReleaser(logf func(string, ...any)) {
 				return
 			case <-s.releaser.flushed:
 			}
-			if err := s.releaseLog(); err != nil && logf != nil {
+			err := s.releaseLog()
+			if err == nil && s.quiet.Swap(false) {
+				err = s.log.Trim()
+			}
+			if err != nil && logf != nil {
 				logf("The log cannot be shortened: %v", err)
 			}
 		}

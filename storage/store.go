@@ -117,6 +117,7 @@ type Store struct {
 	ranOut        atomic.Bool
 	unflushed     unflushed
 	rotated       atomic.Bool // a memtable has become full
+	quiet         atomic.Bool // a memtable is flushed because it is old
 }
 
 // Open opens the store in dir, which is created if need be.
