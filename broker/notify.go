@@ -9,7 +9,7 @@ import (
 
 // notify publishes what has happened to a key, to those who asked for it
 // (notify-keyspace-events): on a channel named after the key, and on one named
-// after the event.
+// after the event. What takes too long to be compared with all patterns is not told.
 func (b *Broker) notify(e storage.Event) {
 	want := b.options.Config.NotifyKeyspaceEvents
 	if want&eventClass(e) == 0 {

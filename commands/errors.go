@@ -33,6 +33,7 @@ const (
 	ErrBlockedKeys    resp.Error = "ERR more keys to wait for than client-blocked-keys-limit allows"
 	ErrSubscriptions  resp.Error = "ERR more subscriptions than client-subscriptions-limit allows"
 	ErrPatterns       resp.Error = "ERR more patterns than pubsub-patterns-limit allows"
+	ErrPatternEffort  resp.Error = "ERR comparing the name of the channel with all patterns would take too long"
 	ErrReplyTooLong   resp.Error = "ERR the reply is longer than proto-max-reply-len allows"
 	ErrExecAbort      resp.Error = "EXECABORT Transaction discarded because of previous errors."
 )

@@ -36,8 +36,12 @@ var pubsubCommands = []Command{
 		Summary:    "Sends a message to everybody who listens to a channel.",
 		Complexity: "O(N+M) where N is the number of listeners of the channel and M the number of patterns",
 		Run: func(c *Ctx) error {
+			n, ok := c.Server.Hub.Publish(c.Args.Next(), c.Args.Next())
+			if !ok {
+				return ErrPatternEffort
+			}
 			c.Server.Counters.Published++
-			c.Out.Int(int64(c.Server.Hub.Publish(c.Args.Next(), c.Args.Next())))
+			c.Out.Int(int64(n))
 			return nil
 		},
 	},

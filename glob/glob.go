@@ -4,7 +4,10 @@
 // (https://redis.io/docs/latest/commands/keys/).
 package glob
 
-import "strings"
+import (
+	"math"
+	"strings"
+)
 
 // Match reports whether name matches pattern. As in Redis an empty name matches
 // an empty pattern only, not even a star.
@@ -13,34 +16,58 @@ import "strings"
 // stars. A pattern that would take longer, as hardly any does that is not made for
 // it, matches nothing: with many of them one message could keep the server busy
 // for hours.
-func Match(pattern, name string) bool { return match(pattern, name, false) }
+func Match(pattern, name string) bool {
+	matches, _ := match(pattern, name, false, math.MaxInt)
+	return matches
+}
 
 // MatchFold is Match without regard to the case of ASCII letters.
-func MatchFold(pattern, name string) bool { return match(pattern, name, true) }
+func MatchFold(pattern, name string) bool {
+	matches, _ := match(pattern, name, true, math.MaxInt)
+	return matches
+}
+
+// MatchWithin is Match with a bound for the comparisons that it may take. It returns
+// what is left of that; less than nothing: it was not enough to tell.
+func MatchWithin(pattern, name string, effort int) (matches bool, left int) {
+	return match(pattern, name, false, effort)
+}
 
 // effortPerByte is how many comparisons a byte of the pattern and the name may
-// take on average, effortMin how many there may always be.
+// take on average, effortMin how many there may always be. A star takes as long as
+// effortStar comparisons of bytes.
 const (
 	effortPerByte = 8
 	effortMin     = 1 << 10
+	effortStar    = 4
 )
 
 // match walks both strings once and returns to the last star on a mismatch:
 // an earlier star never needs to be tried again, as the later one can take
 // whatever it would have given up.
-func match(pattern, name string, fold bool) bool {
+func match(pattern, name string, fold bool, within int) (matches bool, left int) {
 	if name == "" {
-		return pattern == ""
+		return pattern == "", within - 1
 	}
-	effort := effortMin + effortPerByte*(len(pattern)+len(name))
+	effort := min(within, effortMin+effortPerByte*(len(pattern)+len(name)))
+	left = within - effort
+	matches = matchFor(pattern, name, fold, &effort)
+	return matches, left + effort
+}
+
+func matchFor(pattern, name string, fold bool, effort *int) bool {
 	p, n := 0, 0
 	starP, starN := -1, 0
 	for n < len(name) {
-		if effort--; effort < 0 {
+		if *effort--; *effort < 0 {
 			return false
 		}
 		if p < len(pattern) && pattern[p] == '*' {
 			p++
+			if p == len(pattern) {
+				return true
+			}
+			*effort -= effortStar
 			starP, starN = p, n
 			if text, last := literal(pattern[p:]); text != "" && !fold {
 				if last {
@@ -55,7 +82,9 @@ func match(pattern, name string, fold bool) bool {
 			continue
 		}
 		if p < len(pattern) {
-			if width, ok := one(pattern[p:], name[n], fold); ok {
+			width, ok := one(pattern[p:], name[n], fold)
+			*effort -= width - 1 // all of a class is looked at
+			if ok {
 				p += width
 				n++
 				continue

@@ -78,6 +78,7 @@ func TestMatchIsLinear(t *testing.T) {
 	name := strings.Repeat("a", 1<<20)
 	for _, pattern := range []string{
 		"*" + strings.Repeat("a", 1<<19) + "b", "*" + strings.Repeat("a", 1<<19) + "b*", "*?" + strings.Repeat("a", 1<<19) + "b", strings.Repeat("*a?", 1<<18) + "b", strings.Repeat("*[ab]", 1<<18) + "b",
+		"*[" + strings.Repeat("b", 1<<19) + "]", "*[^" + strings.Repeat("ab", 1<<18) + "]",
 	} {
 		if Match(pattern, name) {
 			t.Errorf("%.20q… matches", pattern)
@@ -85,5 +86,29 @@ func TestMatchIsLinear(t *testing.T) {
 	}
 	if !Match("*"+strings.Repeat("a", 1<<19)+"*", name) || !Match("*"+strings.Repeat("a", 1<<19), name) || !Match(strings.Repeat("?", 1<<20), name) {
 		t.Error("a long pattern does not match")
+	}
+}
+
+// MatchWithin takes no more than it may, and says whether that was enough.
+func TestMatchWithin(t *testing.T) {
+	name := strings.Repeat("a", 1000)
+	for _, c := range []struct {
+		pattern string
+		effort  int
+		matches bool
+		enough  bool
+	}{
+		{"*", 100, true, true},
+		{"a*a", 100, true, true},
+		{strings.Repeat("?", 1000), 2000, true, true},
+		{strings.Repeat("?", 1000), 900, false, false},
+		{"*?b", 100, false, false},
+		{"*?b", 5000, false, true},
+		{"*[bcdefghijk]", 5000, false, false},
+	} {
+		matches, left := MatchWithin(c.pattern, name, c.effort)
+		if matches != c.matches || (left >= 0) != c.enough || left >= c.effort {
+			t.Errorf("%.20s within %d: %v, %d are left", c.pattern, c.effort, matches, left)
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/cairnmq/cairn/glob"
@@ -69,7 +70,7 @@ func TestModel(t *testing.T) {
 			for _, b := range boxes {
 				b.got = nil
 			}
-			if n := h.Publish([]byte(channel), []byte("payload")); n != total {
+			if n, ok := h.Publish([]byte(channel), []byte("payload")); n != total || !ok {
 				t.Fatalf("Publish(%q) reached %d, want %d", channel, n, total)
 			}
 			for i, b := range boxes {
@@ -106,7 +107,7 @@ func TestShardChannelsAreApart(t *testing.T) {
 	box := &inbox{}
 	s := &Subscriber{Receiver: box}
 	h.Subscribe(s, Shard, "a")
-	if h.Publish([]byte("a"), nil) != 0 || h.PublishShard([]byte("a"), nil) != 1 || len(box.got) != 1 {
+	if n, _ := h.Publish([]byte("a"), nil); n != 0 || h.PublishShard([]byte("a"), nil) != 1 || len(box.got) != 1 {
 		t.Error("a shard channel is a name space of its own")
 	}
 }
@@ -137,5 +138,22 @@ func TestConfirm(t *testing.T) {
 	Confirm(&b, Channel, false, nil, 0)
 	if want := "*3\r\n$11\r\nunsubscribe\r\n$-1\r\n:0\r\n"; string(b.Bytes()) != want {
 		t.Errorf("%q, want %q", b.Bytes(), want)
+	}
+}
+
+// A message that would take too long to be compared with all patterns reaches nobody.
+func TestPublishEffort(t *testing.T) {
+	h, box := NewHub(), &inbox{}
+	s := &Subscriber{Receiver: box}
+	name := strings.Repeat("a", 60_000)
+	h.Subscribe(s, Channel, name)
+	for i := range 10_000 {
+		h.Subscribe(s, Pattern, fmt.Sprint("*?b", i))
+	}
+	if n, ok := h.Publish([]byte(name), nil); ok || n != 0 || len(box.got) != 0 {
+		t.Errorf("%d deliveries, %v", n, ok)
+	}
+	if n, ok := h.Publish([]byte("a long but usual name of a channel, as it were b17"), nil); !ok || n != 1 {
+		t.Errorf("%d deliveries, %v", n, ok)
 	}
 }
