@@ -4,6 +4,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"sort"
@@ -205,8 +206,10 @@ func (s *simulation) dump() string {
 }
 
 // state writes down a copy, as it takes commits of its own to write it down.
-func (s *simulation) state(now time.Time) state {
-	c := &stage{t: s.t, fs: s.written(), options: storage.Options{Seed: 1}, config: config.New(), now: now, clients: make(map[string]*client)}
+func (s *simulation) state(now time.Time) state { return stateOf(s.t, s.written(), now) }
+
+func stateOf(t testing.TB, fs *vfs.MemFS, now time.Time) state {
+	c := &stage{t: t, fs: fs, options: storage.Options{Seed: 1}, config: config.New(), now: now, clients: make(map[string]*client)}
 	c.open()
 	defer c.store.Close()
 	return state{now, dump(c)}
@@ -253,8 +256,10 @@ func (s *simulation) kill() {
 }
 
 // written is a copy of all that was written, synced or not.
-func (s *simulation) written() *vfs.MemFS {
-	return s.fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: s.rng})
+func (s *simulation) written() *vfs.MemFS { return written(s.fs) }
+
+func written(fs *vfs.MemFS) *vfs.MemFS {
+	return fs.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 100, RNG: rand.New(rand.NewPCG(1, 1))})
 }
 
 // faultyTurn runs a turn on a disk that fails. If the process would have ended
@@ -282,12 +287,19 @@ func (s *simulation) faultyTurn(requests []request) {
 }
 
 // tryTurn is turn, for one that may fail, or never come to its end: the engine
-// ends the process then.
+// ends the process then. Here it goes on for a while, if it was not the turn that met
+// the fault: on a stage of its own, which nobody looks at any more.
 func (s *simulation) tryTurn(requests []request) error {
+	turn, states := *s.stage, slices.Clone(s.states)
+	turn.clients = maps.Clone(s.clients)
+	if s.ended != nil {
+		turn.ended = func() { states = append(states, stateOf(turn.t, written(turn.fs), turn.now)) }
+	}
 	ended := make(chan error, 1)
-	go func() { ended <- s.tryTurns(requests...) }()
+	go func() { ended <- turn.tryTurns(requests...) }()
 	select {
 	case err := <-ended:
+		s.clients, s.states = turn.clients, states
 		return err
 	case reason := <-s.faults.ends:
 		return errors.New(reason)
