@@ -244,23 +244,23 @@ func TestClientMemory(t *testing.T) {
 func TestSharedMemory(t *testing.T) {
 	s := newStage(t)
 	srv := s.broker.Server()
-	for i := range 100 {
+	for i := range 10 {
 		s.do(fmt.Sprint("subscriber", i), "SUBSCRIBE", "ch")
 	}
 	s.do("a", "PUBLISH", "ch", strings.Repeat("x", 1<<20))
 	if got := srv.ClientMemory.Shared; got < 1<<20 || got > 1<<20+100 {
 		t.Errorf("%d bytes are shared", got)
 	}
-	for i := range 99 {
+	for i := range 9 {
 		s.sent(fmt.Sprint("subscriber", i))
 	}
 	if got := srv.ClientMemory.Shared; got < 1<<20 {
 		t.Errorf("%d bytes are shared, though one still holds them", got)
 	}
-	if heaviest, bytes := srv.Heaviest(); heaviest != s.client("subscriber99").session || bytes < 1<<20 {
+	if heaviest, bytes := srv.Heaviest(); heaviest != s.client("subscriber9").session || bytes < 1<<20 {
 		t.Errorf("%v with %d bytes is the heaviest", heaviest.ID, bytes)
 	}
-	s.broker.Disconnect(s.client("subscriber99").session)
+	s.broker.Disconnect(s.client("subscriber9").session)
 	if got := srv.ClientMemory.Shared; got != 0 {
 		t.Errorf("%d bytes are shared by nobody", got)
 	}
