@@ -1,7 +1,10 @@
 package storage
 
 import (
+	"context"
 	"errors"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -54,13 +57,18 @@ func (s *Store) KeepSpares(room bool) { s.log.KeepFree(room) }
 // What was taken away leaves the disk when the engine next works there, and it
 // works when memtables are full: deletions are small, and a queue that was
 // drained and then left alone would take its space for ever. So what is in
-// memory is flushed once it has been there for a while.
+// memory is flushed once it has been there for a while. Then it is in tables that
+// are too few for the engine to work on: deletions, and what they delete, could
+// stay there for good. So once nothing else is going on, and most of what the
+// store takes is of no use, all of it is compacted.
 
 const (
 	flushAge      = 10 * time.Second
 	flushAgeFull  = time.Second // on a disk that is full
 	flushBytesMin = 1 << 20     // or
 	flushTakenMin = 1000        // records that were deleted
+
+	garbageMin = 8 << 20 // bytes in tables that are worth a compaction
 )
 
 // unflushed is what the memtable in use holds.
@@ -77,18 +85,62 @@ func (s *Store) FlushOld(now time.Time, full bool) error {
 	if s.rotated.Swap(false) && !u.since.IsZero() {
 		u.since = now // it was full: what has come since may be in the next one
 	}
-	if s.failed != nil || u.since.IsZero() {
+	if s.failed != nil {
+		return nil
+	}
+	if s.flushed {
+		s.squeeze()
+	}
+	if u.since.IsZero() {
 		return nil
 	}
 	age := now.Sub(u.since)
 	if age < flushAgeFull || (!full && (age < flushAge || (u.written < flushBytesMin && u.deleted < flushTakenMin))) {
 		return nil
 	}
-	*u = unflushed{}
+	*u, s.flushed = unflushed{}, true
 	s.quiet.Store(true)
 	_, err := s.db.AsyncFlush()
 	return err
 }
 
 // Unflushed reports whether FlushOld may have something to do in time.
-func (s *Store) Unflushed() bool { return !s.unflushed.since.IsZero() }
+func (s *Store) Unflushed() bool { return s.flushed || !s.unflushed.since.IsZero() }
+
+// squeeze has the tables compacted, in the background, if most of what is in them
+// is garbage: it writes less than it removes. It waits until the engine has come to
+// rest, and knows how much that is.
+func (s *Store) squeeze() {
+	m := s.db.Metrics()
+	if m.MemTable.Count > 1 || m.Flush.NumInProgress > 0 || m.Compact.NumInProgress > 0 ||
+		!m.Table.InitialStatsCollectionComplete || m.Table.PendingStatsCollectionCount > 0 {
+		return
+	}
+	s.flushed = false
+	garbage := m.Table.Garbage.PointDeletionsBytesEstimate + m.Table.Garbage.RangeDeletionsBytesEstimate
+	if garbage < garbageMin || garbage < uint64(m.Total().TablesSize)/2 || !s.squeezing.busy.CompareAndSwap(false, true) {
+		return
+	}
+	s.squeezing.running.Go(func() {
+		defer s.squeezing.busy.Store(false)
+		err := s.db.Compact(s.squeezing.ctx, []byte{0}, []byte{0xff}, false)
+		if err != nil && s.squeezing.ctx.Err() == nil && s.logf != nil {
+			s.logf("The tables cannot be compacted: %v", err)
+		}
+	})
+}
+
+// squeezing is the compaction that squeeze has begun.
+type squeezing struct {
+	busy    atomic.Bool
+	running sync.WaitGroup
+	ctx     context.Context
+	cancel  context.CancelFunc
+}
+
+func (q *squeezing) init() { q.ctx, q.cancel = context.WithCancel(context.Background()) }
+
+func (q *squeezing) stop() {
+	q.cancel()
+	q.running.Wait()
+}

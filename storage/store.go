@@ -116,6 +116,9 @@ type Store struct {
 	written       int64
 	ranOut        atomic.Bool
 	unflushed     unflushed
+	flushed       bool // by FlushOld, and squeeze has not looked at it yet
+	squeezing     squeezing
+	logf          func(format string, args ...any)
 	rotated       atomic.Bool // a memtable has become full
 	quiet         atomic.Bool // a memtable is flushed because it is old
 }
@@ -178,7 +181,9 @@ func openLocked(dir string, o Options, lock *pebble.Lock) (*Store, error) {
 
 		batchBytesMax: cmp.Or(o.BatchBytes, BatchBytesMax),
 		releaser:      newReleaser(),
+		logf:          o.Logf,
 	}
+	s.squeezing.init()
 	s.fs = s.fullFS(o.FS)
 	options := pebbleOptions(s.fs, o, engine)
 	options.EventListener.FlushBegin = func(pebble.FlushInfo) { s.rotated.Store(true) }
@@ -525,6 +530,7 @@ func (s *Store) Close() error {
 	}
 	s.closed = true
 	s.releaser.stop()
+	s.squeezing.stop()
 	if s.overlay != nil {
 		return errors.Join(s.overlay.Close(), s.db.Close(), s.lock.Close())
 	}

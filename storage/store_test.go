@@ -2,6 +2,7 @@ package storage
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -906,6 +907,48 @@ func TestOldIsFlushed(t *testing.T) {
 	}
 	if seq, err := s.flushedSeq(); err != nil || seq != s.log.Seq() {
 		t.Errorf("batches up to %d of %d are in tables: %v", seq, s.log.Seq(), err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// What was taken away leaves the disk when the store is left alone, also what the
+// engine has no reason to work on.
+func TestSpaceComesBackAtRest(t *testing.T) {
+	s := open(t, vfs.NewMem(), Options{MemTableBytes: 4 << 20})
+	const records, turnRecords = 20_000, 500
+	value := make([]byte, 1000)
+	rng := rand.New(rand.NewPCG(1, 1))
+	now := at(1)
+	for _, write := range []func(tx *Tx, o *Object, sub []byte){
+		func(tx *Tx, o *Object, sub []byte) {
+			for i := range value {
+				value[i] = byte(rng.Uint32())
+			}
+			tx.Put(o, sub, value)
+		},
+		func(tx *Tx, o *Object, sub []byte) { tx.DeleteOnce(o, sub) },
+	} {
+		for n := 0; n < records; n += turnRecords {
+			tx := s.Begin(now)
+			o := put(tx, "q", "v")
+			for i := range turnRecords {
+				write(tx, o, binary.BigEndian.AppendUint32(nil, uint32(n+i)))
+			}
+			commit(t, s)
+		}
+		for s.Unflushed() {
+			now = now.Add(time.Second)
+			if err := s.FlushOld(now, false); err != nil {
+				t.Fatal(err)
+			}
+			runtime.Gosched()
+		}
+		s.squeezing.running.Wait()
+	}
+	if tables := s.db.Metrics().Total().TablesSize; tables > 100_000 {
+		t.Errorf("nothing is left, in tables of %d bytes", tables)
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
