@@ -263,12 +263,11 @@ func (b *Broker) serveKey(ref storage.KeyRef) (ready []storage.KeyRef) {
 			return ready
 		}
 		if (t == w.Type || w.AlsoGone) && !barren[w.Class] {
-			class := w.Class
-			if b.rerun(s) {
-				report := b.report()
-				b.dirty(report)
-				ready = append(ready, report.Ready...)
-			} else if class != "" && s.Blocked.Wait.Class == class {
+			class, served := w.Class, b.rerun(s)
+			report := b.report() // also of one that waits on: it may have buried what was in its way
+			b.dirty(report)
+			ready = append(ready, report.Ready...)
+			if !served && class != "" && s.Blocked.Wait.Class == class {
 				if barren == nil {
 					barren = make(map[string]bool)
 				}

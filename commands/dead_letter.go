@@ -41,6 +41,8 @@ const (
 	deadDeliveries = "dead-deliveries"
 	deadReason     = "dead-reason"
 	deadTime       = "dead-time"
+
+	deadFields = 14 // with their values
 )
 
 // CanBury reports whether dead letters from a key may go to another, where there
@@ -63,6 +65,22 @@ func (srv *Server) CanBury(tx *storage.Tx, source []byte, to string) bool {
 	}
 	_, err = streams.Wanted{Auto: true}.Resolve(s.LastID(), tx.NowMillis())
 	return err == nil // else its IDs have come to their end
+}
+
+// unburiedMax bounds what is remembered of dead letters that had no place to go.
+const unburiedMax = 1000
+
+// warnUnburied tells the operator, once, that a key cannot take the dead letters
+// of another.
+func (srv *Server) warnUnburied(source, to string) {
+	if srv.unburied[source] == to {
+		return
+	}
+	if srv.unburied == nil || len(srv.unburied) >= unburiedMax {
+		srv.unburied = make(map[string]string)
+	}
+	srv.unburied[source] = to
+	srv.Logf("Dead letters of %q stay where they are: %q cannot take them", source, to)
 }
 
 // Bury adds a dead letter to a stream of which CanBury was true, whatever its

@@ -100,6 +100,7 @@ type Server struct {
 	Counters Counters
 
 	queues     map[DBKey]*QueueCounters
+	unburied   map[string]string // keys with dead letters that had no place to go, and where they should
 	rates      rates
 	run        string // the name of this run
 	memoryPeak int64  // as far as INFO has looked

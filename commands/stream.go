@@ -769,11 +769,13 @@ func (r *readArgs) wait(c *Ctx, again time.Time) error {
 	if r.group != nil {
 		// The consumers of a group want the same: where one finds nothing, the
 		// others need not look.
-		w.AlsoGone, w.Class = true, "group "+string(r.group)
+		w.AlsoGone, w.Class, w.Again = true, "group "+string(r.group), again
 	}
-	if r.claim {
-		w.Again = again
+	switch {
+	case r.claim:
 		w.Class += "\x00" + strconv.FormatInt(r.idleMin, 10)
+	case r.noAck:
+		w.Class += "\x00noack" // a lease is not for them
 	}
 	return c.Block(w)
 }

@@ -205,7 +205,12 @@ func xclaim(c *Ctx) error {
 	if err := mayClaim(c, key, ids, o); err != nil {
 		return err
 	}
-	writeClaimed(c.Out, g.Claim(consumer, ids, o), o.JustID)
+	o.Bury = c.obey(key, group, g).bury
+	claimed := g.Claim(consumer, ids, o)
+	if !o.JustID {
+		c.redelivered(key, len(claimed))
+	}
+	writeClaimed(c.Out, claimed, o.JustID)
 	return nil
 }
 
@@ -285,7 +290,11 @@ func xautoclaim(c *Ctx) error {
 	if err != nil {
 		return err
 	}
+	o.Bury = c.obey(key, group, g).bury
 	next, claimed, deleted := g.AutoClaim(consumer, start, min(count, groupReplyEntriesMax), o)
+	if !o.JustID {
+		c.redelivered(key, len(claimed))
+	}
 	c.Out.Array(3)
 	writeID(c.Out, next)
 	writeClaimed(c.Out, claimed, o.JustID)

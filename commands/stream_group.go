@@ -1,9 +1,6 @@
 package commands
 
 import (
-	"math"
-	"time"
-
 	"github.com/cairnmq/cairn/resp"
 	"github.com/cairnmq/cairn/streams"
 )
@@ -325,6 +322,7 @@ type delivery struct {
 	g       *streams.Group
 	history bool // what is pending for it, behind id; else what is new
 	id      streams.ID
+	leased
 }
 
 func xreadgroup(c *Ctx) error {
@@ -356,29 +354,6 @@ func xreadgroup(c *Ctx) error {
 	return r.wait(c, r.again(c, deliveries))
 }
 
-// againMin is the least time after which a command looks again for entries that
-// it may claim.
-const againMin = 10 * time.Millisecond
-
-// again returns when the first of the entries now pending can be claimed. What
-// becomes pending later cannot before it would if it did now.
-func (r *readArgs) again(c *Ctx, deliveries []delivery) (at time.Time) {
-	const idleMax = math.MaxInt64 / int64(time.Millisecond)
-	if !r.claim || r.idleMin > idleMax {
-		return time.Time{}
-	}
-	idle := time.Duration(r.idleMin) * time.Millisecond
-	at = c.Tx.Now().Add(max(idle, againMin))
-	for i := range deliveries {
-		if due, ok := deliveries[i].g.NextDue(); ok {
-			if t := time.UnixMilli(due).Add(idle); t.Before(at) {
-				at = t
-			}
-		}
-	}
-	return at
-}
-
 // read finds out what to deliver of the i-th stream.
 func (d *delivery) read(c *Ctx, r *readArgs, i int) error {
 	s, err := streams.Open(c.Tx, r.keys[i])
@@ -405,6 +380,7 @@ func (d *delivery) read(c *Ctx, r *readArgs, i int) error {
 		// The last ID of all is Redis' way to write ">".
 		d.id, d.history = id, id != streams.MaxID
 	}
+	d.leased = c.obey(d.key, r.group, g)
 	return nil
 }
 
@@ -422,26 +398,32 @@ func (d *delivery) write(c *Ctx, r *readArgs, reply *readReply, wrote func()) {
 			}
 			wrote()
 		})
-	case r.claim:
-		n := d.g.ReadDue(consumer, r.idleMin, b, func(e streams.Again) {
+	default:
+		d.writeNew(c, r, consumer, b, wrote)
+	}
+}
+
+// writeNew writes what can be delivered again, then what the group has not had
+// yet. Who has asked for the former is told more of each.
+func (d *delivery) writeNew(c *Ctx, r *readArgs, consumer *streams.Consumer, b streams.Batch, wrote func()) {
+	write := func(e streams.Again) {
+		if r.claim {
 			writeAgain(c.Out, e)
-			wrote()
-		})
+		} else {
+			writeEntry(c.Out, e.Entry)
+		}
+		wrote()
+	}
+	if idle, ok := d.idle(r); ok {
+		n := d.g.ReadDue(consumer, streams.Due{Batch: b, IdleMin: idle, Bury: d.bury}, write)
+		c.redelivered(d.key, n)
 		if b.Count > 0 {
 			if b.Count -= n; b.Count == 0 {
 				return
 			}
 		}
-		d.g.ReadNew(consumer, b, r.noAck, func(e *streams.Entry) {
-			writeAgain(c.Out, streams.Again{Entry: e})
-			wrote()
-		})
-	default:
-		d.g.ReadNew(consumer, b, r.noAck, func(e *streams.Entry) {
-			writeEntry(c.Out, e)
-			wrote()
-		})
 	}
+	d.g.ReadNew(consumer, b, r.noAck, func(e *streams.Entry) { write(streams.Again{Entry: e}) })
 }
 
 // writeAgain writes an entry, for how long it had been waiting to be
@@ -508,7 +490,8 @@ const (
 )
 
 func xnack(c *Ctx) error {
-	g, err := findGroup(c, c.Args.Next(), c.Args.Next())
+	key, group := c.Args.Next(), c.Args.Next()
+	g, err := findGroup(c, key, group)
 	if err != nil {
 		return err
 	}
@@ -516,6 +499,7 @@ func xnack(c *Ctx) error {
 	if err := c.Args.Err(); err != nil {
 		return err
 	}
+	o.Bury = c.obey(key, group, g).bury
 	c.Out.Int(int64(g.Nack(ids, o)))
 	return nil
 }

@@ -203,14 +203,14 @@ func BenchmarkPendingMillion(b *testing.B) {
 	b.Run("redeliver-1", func(b *testing.B) {
 		for b.Loop() {
 			g := n.open("s").Group([]byte("g"))
-			g.ReadDue(g.See([]byte("c2")), 0, Batch{Count: 1}, func(Again) {})
+			g.ReadDue(g.See([]byte("c2")), Due{Batch: Batch{Count: 1}}, func(Again) {})
 			n.turn(50)
 		}
 	})
 	b.Run("redeliver-nothing", func(b *testing.B) {
 		for b.Loop() {
 			g := n.open("s").Group([]byte("g"))
-			g.ReadDue(g.See([]byte("c2")), 1<<40, Batch{Count: 1}, func(Again) {})
+			g.ReadDue(g.See([]byte("c2")), Due{IdleMin: 1 << 40, Batch: Batch{Count: 1}}, func(Again) {})
 			n.turn(50)
 		}
 	})

@@ -17,6 +17,9 @@ type Claim struct {
 	LastID ID
 	// BytesMax, if not zero, is where AutoClaim ends even if more may be claimed.
 	BytesMax int
+	// Bury takes entries that were delivered as often as may be, in place of their
+	// being claimed; those that it cannot take stay as they are.
+	Bury Bury
 }
 
 // Claimed is an entry that changed hands. The entry itself is there unless just
@@ -52,6 +55,12 @@ func (g *Group) Claim(name []byte, ids []ID, o Claim) (claimed []Claimed) {
 			p = Pending{ID: id, Deliveries: 1}
 		case o.IdleMin > 0 && p.idle(now) < o.IdleMin:
 			continue
+		case pending && p.consumer != c.number && g.ends(&p, o):
+			if s.tx.Fits(1, int64(entry.Bytes())) && g.bury(o.Bury, &entry, &p, false) {
+				g.remove(id)
+				changed = true
+			}
+			continue
 		}
 		o.take(&p, c)
 		g.put(p)
@@ -64,7 +73,17 @@ func (g *Group) Claim(name []byte, ids []ID, o Claim) (claimed []Claimed) {
 	if changed {
 		s.tx.ChangedQuietly(s.o, "")
 	}
+	if len(claimed) > 0 && o.Time < now {
+		s.tx.MarkReady(s.o) // it may be had sooner than who waits believes
+	}
 	return claimed
+}
+
+// ends reports whether the entry was delivered as often as may be, and the claim
+// is a delivery: just the ID is none, and who says how often it was delivered
+// knows better.
+func (g *Group) ends(p *Pending, o Claim) bool {
+	return !o.JustID && o.Retries < 0 && g.pages.rules.exhausted(p)
 }
 
 // claimable returns the entry id, if it can be claimed.
@@ -80,7 +99,7 @@ func (g *Group) claimable(id ID, pending bool, o Claim) (e Entry, ok bool) {
 
 // take makes p the consumer's.
 func (o *Claim) take(p *Pending, c *Consumer) {
-	p.consumer = c.number
+	p.consumer, p.nacked = c.number, 0
 	p.Time = o.Time
 	switch {
 	case o.Retries >= 0:
@@ -104,7 +123,7 @@ func (g *Group) AutoClaim(name []byte, start ID, count int64, o Claim) (next ID,
 	now := s.tx.NowMillis()
 	tries := count * autoClaimTries
 	behind, atEnd := start, false
-	bytes := 0
+	bytes, buried := 0, 0
 	entries := sought{s: s}
 	defer entries.close()
 	// A page with nothing old enough need not be read, if nothing in it can have
@@ -137,6 +156,14 @@ func (g *Group) AutoClaim(name []byte, start ID, count int64, o Claim) (next ID,
 			return dropped
 		case o.IdleMin > 0 && p.idle(now) < o.IdleMin:
 			return 0
+		case g.ends(p, o):
+			if !s.tx.Fits(1, int64(entry.Bytes())) || !g.bury(o.Bury, &entry, p, false) {
+				return 0
+			}
+			bytes += len(entry.data)
+			buried++
+			count--
+			return dropped
 		}
 		g.counted(p.consumer, -1)
 		o.take(p, c)
@@ -149,7 +176,7 @@ func (g *Group) AutoClaim(name []byte, start ID, count int64, o Claim) (next ID,
 	if len(claimed) > 0 {
 		g.active(c)
 	}
-	if len(claimed) > 0 || len(deleted) > 0 {
+	if len(claimed) > 0 || len(deleted) > 0 || buried > 0 {
 		s.tx.ChangedQuietly(s.o, "")
 	}
 	if !atEnd {

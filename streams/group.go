@@ -90,7 +90,7 @@ func (s *Stream) atMostAdded(entriesRead int64) int64 {
 
 // addGroup adds a group of a new name, without a word to anybody.
 func (s *Stream) addGroup(name []byte, last ID, entriesRead int64) *Group {
-	g := &Group{s: s, number: s.nextGroup, name: string(name), last: last, entriesRead: entriesRead}
+	g := &Group{s: s, number: s.nextGroup, name: string(name), last: last, entriesRead: entriesRead, pages: newDirectory()}
 	g.byName = make(map[string]*Consumer)
 	g.byNumber = make(map[uint32]*Consumer)
 	s.nextGroup++
@@ -132,7 +132,7 @@ func (s *Stream) loadGroups() {
 		return
 	}
 	for sub, record := range s.tx.Scan(s.o, []byte{kindGroup}, []byte{kindGroup + 1}, false) {
-		g := &Group{s: s, number: keyNumber(sub[1:])}
+		g := &Group{s: s, number: keyNumber(sub[1:]), pages: newDirectory()}
 		if err := g.decodeHeader(record); err != nil {
 			s.corrupt("a consumer group", err)
 			return

@@ -48,7 +48,8 @@ import (
 // all others when entries are delivered again, in the order in which they were
 // given back. So in place of a delivery time such an entry has its place in that
 // line, a number that the group counts up and that is below every time: order
-// by time is order of redelivery, and the directory knows it without more ado.
+// by time is order of redelivery. When it was given back stands beside it, for
+// deliveries that back off (due.go).
 //
 // What consumers do changes their times with every call; the times stand
 // apart from the names, 64 consumers in a record, so that a turn in which fifty
@@ -171,6 +172,15 @@ func (r *reader) version(known byte) {
 	case v < known:
 		r.fail(errDraft)
 	}
+}
+
+// knows reads the version, if it is this one.
+func (r *reader) knows(version byte) bool {
+	if len(r.p) == 0 || r.p[0] != version {
+		return false
+	}
+	r.byte()
+	return true
 }
 
 func (r *reader) uvarint() uint64 {
@@ -350,10 +360,14 @@ func decodeTimes(p []byte, set func(within uint32, seen, active int64)) error {
 // entries apart; then for each entry the distance of its ID from the one before
 // (the first: from the page's own ID), the consumer's number + 1 (0: nobody's),
 // the distance of its delivery time from the one before (the first: from 0; of
-// nobody's: of its place from the place before), and how often it was
-// delivered.
+// nobody's: of its place from the place before), how often it was delivered,
+// and of nobody's when it was given back, as the distance from the one before.
+// Version 2 did not know that.
 
-const pageVersion = 2
+const (
+	pageVersion       = 3
+	pageVersionBefore = 2
+)
 
 // nobody is the owner of an entry that was given back.
 const nobody uint32 = math.MaxUint32
@@ -362,8 +376,9 @@ const nobody uint32 = math.MaxUint32
 // are below 0, and all delivery times are not.
 const placeFirst int64 = math.MinInt64 / 2
 
-// clocks are the last delivery time and the last place in a page.
-type clocks struct{ time, place int64 }
+// clocks are the last delivery time, the last place, and when the last entry was
+// given back, in a page.
+type clocks struct{ time, place, nacked int64 }
 
 func newClocks() clocks { return clocks{place: placeFirst} }
 
@@ -383,9 +398,10 @@ type share struct {
 
 // pageHeader is what a page says of itself.
 type pageHeader struct {
-	count  int
-	oldest int64
-	shares []share
+	version byte
+	count   int
+	oldest  int64
+	shares  []share
 }
 
 // summarise computes the header of a page; shares is used for its own.
@@ -431,6 +447,10 @@ func appendPage(dst []byte, key ID, h pageHeader, entries []Pending) []byte {
 		time := last.of(e.consumer)
 		dst = binary.AppendVarint(dst, e.Time-*time)
 		dst = binary.AppendUvarint(dst, e.Deliveries)
+		if e.consumer == nobody {
+			dst = binary.AppendVarint(dst, e.nacked-last.nacked)
+			last.nacked = e.nacked
+		}
 		prev, *time = e.ID, e.Time
 	}
 	return dst
@@ -441,7 +461,12 @@ const pageEntriesLimit = 1 << 16
 
 // pageHeader reads the header of a page; shares is used for its own.
 func (r *reader) pageHeader(shares []share) (h pageHeader) {
-	r.version(pageVersion)
+	if r.knows(pageVersionBefore) {
+		h.version = pageVersionBefore
+	} else {
+		h.version = pageVersion
+		r.version(pageVersion)
+	}
 	count := r.uvarint()
 	h.oldest = r.varint()
 	owners := r.uvarint()
@@ -481,6 +506,10 @@ func decodePage(key ID, p []byte, entries []Pending) ([]Pending, error) {
 		e := Pending{ID: id, consumer: r.number() - 1}
 		time := last.of(e.consumer)
 		e.Time, e.Deliveries = *time+r.varint(), r.uvarint()
+		if e.consumer == nobody && h.version > pageVersionBefore {
+			last.nacked += r.varint()
+			e.nacked = last.nacked
+		}
 		prev, *time = e.ID, e.Time
 		entries = append(entries, e)
 	}

@@ -86,7 +86,7 @@ func TestRecordsReadBack(t *testing.T) {
 		},
 		{
 			{ID: ID{7, 8}, Time: 1 << 40, Deliveries: 1}, {ID: ID{7, 9}, Time: placeFirst + 5, consumer: nobody}, {ID: ID{8, 0}, Time: 1<<40 + 1},
-			{ID: ID{8, 1}, Time: placeFirst, consumer: nobody}, {ID: ID{8, 2}, Time: -1, consumer: nobody},
+			{ID: ID{8, 1}, Time: placeFirst, consumer: nobody, nacked: 1 << 40}, {ID: ID{8, 2}, Time: -1, consumer: nobody, nacked: 5},
 		},
 	}
 	for _, want := range pages {

@@ -77,6 +77,41 @@ type modelGroup struct {
 	consumers map[string]*modelConsumer
 	pending   []modelPending // by ID
 	nacks     int64
+	rules     Redelivery
+	buried    []string
+}
+
+// bury takes an entry out of the group if it can go, and reports that.
+func (m *model) bury(g *modelGroup, p modelPending, at int) bool {
+	if g.rules.Stuck {
+		return false
+	}
+	g.buried = append(g.buried, fmt.Sprint(show(p.id, m.entries[at].values), " ", p.owner, " ", p.count))
+	g.pending = slices.DeleteFunc(g.pending, func(q modelPending) bool { return q.id == p.id })
+	return true
+}
+
+func (g *modelGroup) exhausted(p modelPending) bool {
+	return g.rules.Most > 0 && uint64(p.count) >= g.rules.Most
+}
+
+// turn is when an entry can be had by who wants what has been idle for a time.
+func (g *modelGroup) turn(p modelPending, idleMin int64) int64 {
+	wait := int64(0)
+	if p.count > 0 && g.rules.BackoffMax > 0 && !g.exhausted(p) {
+		wait = g.rules.BackoffMin
+		for n := p.count; n > 1 && wait > 0 && wait < g.rules.BackoffMax; n-- {
+			wait *= 2
+		}
+		wait = min(wait, g.rules.BackoffMax)
+	}
+	switch {
+	case p.owner != "":
+		return p.time + idleMin + wait
+	case g.rules.BackoffMax > 0:
+		return p.nacked + wait
+	}
+	return p.time
 }
 
 type modelConsumer struct{ seen, active int64 }
@@ -86,6 +121,8 @@ type modelPending struct {
 	owner string // "": nobody; time is then when it was given back, below 0
 	time  int64
 	count int64
+
+	nacked int64 // when it was given back
 }
 
 func (m *model) find(id ID) (int, bool) {
@@ -192,13 +229,23 @@ func (m *model) deleteEach(g *modelGroup, ids []ID, mode Refs) (results []Delete
 	return results
 }
 
-func (m *model) nack(g *modelGroup, ids []ID, o Nack) (n int) {
+func (m *model) nack(g *modelGroup, ids []ID, o Nack, now int64) (n int) {
 	for _, id := range ids {
 		p := modelPending{id: id}
 		if i, ok := g.find(id); ok {
 			p = g.pending[i]
 		} else if _, there := m.find(id); !there || !o.Force {
 			continue
+		}
+		if o.Mode == NackFatal && o.Bury != nil {
+			at, there := m.find(id)
+			if !there {
+				g.pending = slices.DeleteFunc(g.pending, func(q modelPending) bool { return q.id == id })
+			}
+			if !there || m.bury(g, p, at) {
+				n++
+				continue
+			}
 		}
 		switch {
 		case o.Retries >= 0:
@@ -208,7 +255,7 @@ func (m *model) nack(g *modelGroup, ids []ID, o Nack) (n int) {
 		case o.Mode == NackSilent:
 			p.count = max(p.count-1, 0)
 		}
-		p.owner, p.time = "", math.MinInt64/2+g.nacks
+		p.owner, p.time, p.nacked = "", math.MinInt64/2+g.nacks, now
 		g.nacks++
 		g.put(p)
 		n++
@@ -216,20 +263,34 @@ func (m *model) nack(g *modelGroup, ids []ID, o Nack) (n int) {
 	return n
 }
 
-// readDue is what CLAIM adds to XREADGROUP.
-func (m *model) readDue(g *modelGroup, name string, idleMin int64, count int, now int64) (got []string) {
+// readDue is what CLAIM, and a lease, add to XREADGROUP.
+func (m *model) readDue(g *modelGroup, name string, d Due, now int64) (got []string) {
 	c := g.consumer(name, now)
 	due := slices.Clone(g.pending)
-	slices.SortStableFunc(due, func(a, b modelPending) int { return cmp.Compare(a.time, b.time) })
+	slices.SortStableFunc(due, func(a, b modelPending) int {
+		if (a.owner == "") != (b.owner == "") {
+			return cmp.Compare(a.owner, b.owner)
+		}
+		return cmp.Compare(g.turn(a, 0), g.turn(b, 0))
+	})
 	for _, p := range due {
 		at, there := m.find(p.id)
-		if !there || (p.owner != "" && now-p.time < idleMin) {
+		switch {
+		case g.turn(p, d.IdleMin) > now:
+			continue
+		case !there && g.rules.DropGone:
+			g.pending = slices.DeleteFunc(g.pending, func(q modelPending) bool { return q.id == p.id })
+			continue
+		case !there:
+			continue
+		case g.exhausted(p):
+			m.bury(g, p, at)
 			continue
 		}
 		got = append(got, fmt.Sprint(show(p.id, m.entries[at].values), " ", now-max(p.time, 0), " ", p.count))
 		c.active = now
-		g.put(modelPending{p.id, name, now, min(p.count, math.MaxInt64-1) + 1})
-		if len(got) == count {
+		g.put(modelPending{id: p.id, owner: name, time: now, count: min(p.count, math.MaxInt64-1) + 1})
+		if len(got) == d.Count {
 			break
 		}
 	}
@@ -377,7 +438,7 @@ func (m *model) readNew(g *modelGroup, name string, count int, noAck bool, now i
 		}
 		g.last = e.id
 		if !noAck {
-			g.put(modelPending{e.id, name, now, 1})
+			g.put(modelPending{id: e.id, owner: name, time: now, count: 1})
 			c.active = now
 		}
 		got = append(got, e)
@@ -423,6 +484,9 @@ func (m *model) claim(g *modelGroup, name string, ids []ID, o Claim, now int64) 
 			continue
 		case pending && g.pending[i].owner != "" && o.IdleMin > 0 && now-g.pending[i].time < o.IdleMin:
 			continue
+		case pending && g.pending[i].owner != name && !o.JustID && o.Retries < 0 && g.exhausted(g.pending[i]):
+			m.bury(g, g.pending[i], at)
+			continue
 		}
 		p := modelPending{id: id, count: 1}
 		if pending {
@@ -436,7 +500,7 @@ func (m *model) claim(g *modelGroup, name string, ids []ID, o Claim, now int64) 
 
 func (m *model) take(g *modelGroup, p *modelPending, at int, name string, o Claim, now int64) string {
 	g.consumer(name, now).active = now
-	p.owner, p.time = name, o.Time
+	p.owner, p.time, p.nacked = name, o.Time, 0
 	if o.Retries >= 0 {
 		p.count = o.Retries
 	} else if !o.JustID {
@@ -467,6 +531,13 @@ func (m *model) autoClaim(g *modelGroup, name string, start ID, count int, o Cla
 		}
 		i++
 		if p.owner != "" && o.IdleMin > 0 && now-p.time < o.IdleMin {
+			continue
+		}
+		if !o.JustID && g.exhausted(*p) {
+			if m.bury(g, *p, at) {
+				i--
+				count--
+			}
 			continue
 		}
 		got = append(got, m.take(g, p, at, name, o, now))

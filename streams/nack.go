@@ -8,6 +8,9 @@ type Nack struct {
 	Retries int64
 	// Force makes entries pending that are not.
 	Force bool
+	// Bury takes entries that are given back with NackFatal; those that it cannot
+	// take are pending as ever.
+	Bury Bury
 }
 
 // NackMode says what becomes of the number of deliveries.
@@ -30,10 +33,15 @@ func (g *Group) Nack(ids []ID, o Nack) (count int) {
 			if _, there := s.Get(id); !there || !o.Force {
 				continue
 			}
-			p = Pending{ID: id}
+			p = Pending{ID: id, consumer: nobody}
+		}
+		if o.Mode == NackFatal && o.Bury != nil && g.buryOne(o.Bury, &p) {
+			g.remove(id)
+			count++
+			continue
 		}
 		p.Deliveries = o.deliveries(p.Deliveries)
-		p.consumer, p.Time = nobody, placeFirst+g.nacks
+		p.consumer, p.Time, p.nacked = nobody, placeFirst+g.nacks, s.tx.NowMillis()
 		g.nacks++
 		g.put(p)
 		count++
@@ -44,6 +52,13 @@ func (g *Group) Nack(ids []ID, o Nack) (count int) {
 		s.tx.MarkReady(s.o) // they can be had at once
 	}
 	return count
+}
+
+// buryOne takes a pending entry away, if that is possible, and reports whether it
+// is to go: there may be nothing to take any more.
+func (g *Group) buryOne(do Bury, p *Pending) bool {
+	e, there := g.s.Get(p.ID)
+	return !there || (g.s.tx.Fits(1, int64(e.Bytes())) && g.bury(do, &e, p, true))
 }
 
 func (o *Nack) deliveries(before uint64) uint64 {

@@ -1,7 +1,6 @@
 package streams
 
 import (
-	"container/heap"
 	"math"
 	"slices"
 	"sort"
@@ -17,6 +16,7 @@ type Pending struct {
 	Deliveries uint64
 
 	consumer uint32
+	nacked   int64 // of an entry that was given back: when that was
 }
 
 // idle returns for how long the entry has been waiting, in ms: for ever, if it
@@ -43,7 +43,6 @@ type page struct {
 	key     ID // of its record; not above its first entry
 	count   int
 	oldest  int64     // no entry was delivered before that
-	due     int64     // no entry that can be delivered again was delivered before that
 	owners  uint64    // a bit for each consumer, modulo 64; never one too few
 	entries []Pending // nil: on disk only
 
@@ -51,7 +50,7 @@ type page struct {
 	dirty  bool // it is not what the entries say
 	used   bool // since the last flush
 	gone   bool // no longer in the directory
-	place  int  // in the line by time, from 1 on; 0: not there
+	in     [lineCount]standing
 }
 
 // directory is the pages of a group in the order of their IDs.
@@ -59,7 +58,8 @@ type directory struct {
 	all     []*page
 	pending int // entries in all of them
 	nacked  int // of these are nobody's
-	byTime  duePages
+	lines   [lineCount]line
+	rules   Redelivery
 
 	hot      []*page // those in memory, in no order, and some that are gone
 	resident int     // how many are in memory
@@ -67,6 +67,13 @@ type directory struct {
 	scratch  []Pending
 	shares   []share
 	spare    [][]Pending // for new pages
+}
+
+func newDirectory() (d directory) {
+	for which := range d.lines {
+		d.lines[which].which = which
+	}
+	return d
 }
 
 const (
@@ -79,8 +86,8 @@ const (
 
 	sparePagesMax = 8
 
-	pageBytes    = 150 // of a page without entries
-	pendingBytes = 40
+	pageBytes    = 170 // of a page without entries
+	pendingBytes = 48
 )
 
 func (d *directory) memoryBytes() int {
@@ -143,14 +150,15 @@ func (g *Group) loadPages() {
 		d.shares = h.shares
 		p := &page{key: decodeID(sub[5:]), stored: true}
 		p.say(h)
-		p.due = p.oldest
 		for _, share := range h.shares {
 			g.counted(share.consumer, int(share.count))
 		}
 		d.all = append(d.all, p)
-		d.byTime.Push(p)
+		for which := range d.lines {
+			d.lines[which].Push(p)
+		}
 	}
-	heap.Init(&d.byTime)
+	g.reconsider()
 }
 
 // say takes over what a header says.
@@ -166,8 +174,10 @@ func (d *directory) summarise(p *page) pageHeader {
 	h := summarise(p.entries, d.shares[:0])
 	d.shares = h.shares
 	p.say(h)
-	if p.due < p.oldest {
-		d.byTime.set(p, p.oldest)
+	for which := range d.lines {
+		if least := d.least(p, which); p.in[which].due < least {
+			d.lines[which].set(p, least)
+		}
 	}
 	return h
 }
@@ -217,9 +227,9 @@ func (g *Group) changed(p *page) {
 
 // newPage puts a page with the given entries at place i of the directory.
 func (g *Group) newPage(i int, entries []Pending) *page {
-	p := &page{key: entries[0].ID, entries: entries, used: true, due: math.MinInt64}
+	p := &page{key: entries[0].ID, entries: entries, used: true}
 	g.pages.summarise(p)
-	heap.Push(&g.pages.byTime, p)
+	g.pages.enter(p)
 	g.pages.all = slices.Insert(g.pages.all, i, p)
 	g.pages.heat(p)
 	g.changed(p)
@@ -234,7 +244,9 @@ func (g *Group) dropPage(i int) {
 		g.s.tx.Delete(g.s.o, new(subKey).page(g.number, p.key))
 	}
 	g.pages.cool(p)
-	g.pages.byTime.drop(p)
+	for which := range g.pages.lines {
+		g.pages.lines[which].drop(p)
+	}
 	g.pages.all = slices.Delete(g.pages.all, i, i+1)
 }
 
@@ -289,8 +301,9 @@ func (g *Group) put(e Pending) {
 func (g *Group) took(p *page, e *Pending) {
 	p.oldest = min(p.oldest, e.Time)
 	p.owners |= owner(e.consumer)
-	if e.Time < p.due {
-		g.pages.byTime.set(p, e.Time)
+	which := lineOf(e)
+	if turn := g.pages.rules.turn(e); turn < p.in[which].due {
+		g.pages.lines[which].set(p, turn)
 	}
 }
 
@@ -312,7 +325,9 @@ func (g *Group) rekey(p *page, id ID) {
 		p.stored = false
 	}
 	p.key = id
-	g.pages.byTime.set(p, p.due)
+	for which := range g.pages.lines {
+		g.pages.lines[which].set(p, p.in[which].due)
+	}
 	g.changed(p)
 }
 
@@ -400,8 +415,10 @@ func (g *Group) merge(p *page) bool {
 	before.count = len(before.entries)
 	before.oldest = min(before.oldest, p.oldest)
 	before.owners |= p.owners
-	if p.due < before.due {
-		d.byTime.set(before, p.due)
+	for which := range d.lines {
+		if due := p.in[which].due; due < before.in[which].due {
+			d.lines[which].set(before, due)
+		}
 	}
 	g.dropPage(i)
 	g.changed(before)

@@ -454,6 +454,26 @@ func (p *player) withGroup(s *Stream) {
 	if p.rnd.IntN(4) == 0 {
 		o.Time = now - int64(p.rnd.IntN(100))
 	}
+	if p.rnd.IntN(15) == 0 {
+		m.rules = Redelivery{}
+		if p.rnd.IntN(3) > 0 {
+			m.rules = Redelivery{Most: uint64(p.rnd.IntN(5)), Stuck: p.rnd.IntN(4) == 0, DropGone: p.rnd.IntN(2) == 0}
+			if p.rnd.IntN(2) == 0 {
+				m.rules.BackoffMin = int64(p.rnd.IntN(40))
+				m.rules.BackoffMax = m.rules.BackoffMin + int64(p.rnd.IntN(200))
+			}
+		}
+		p.note("rules %s %+v", name, m.rules)
+	}
+	g.Obey(m.rules)
+	m.buried = nil
+	var buried []string
+	bury := func(d Dead) bool {
+		buried = append(buried, fmt.Sprint(showEntry(d.Entry), " ", d.Consumer, " ", d.Deliveries))
+		return true
+	}
+	o.Bury = bury
+	defer func() { p.same("buried", buried, m.buried) }()
 	switch n := p.rnd.IntN(27); {
 	case n >= 25:
 		mode := Refs(p.rnd.IntN(3))
@@ -464,19 +484,23 @@ func (p *player) withGroup(s *Stream) {
 		if p.rnd.IntN(4) == 0 {
 			o.Retries = int64(p.rnd.IntN(9))
 		}
+		if p.rnd.IntN(3) == 0 {
+			o.Bury = bury
+		}
 		p.note("nack %s %v %+v", name, ids, o)
-		p.same("nack", g.Nack(ids, o), p.m.nack(m, ids, o))
+		p.same("nack", g.Nack(ids, o), p.m.nack(m, ids, o, now))
 	case n >= 20:
 		count := p.rnd.IntN(200)
 		if p.rnd.IntN(2) == 0 {
 			count = 1 + p.rnd.IntN(5)
 		}
-		p.note("readdue %s %s %d %d", name, who, o.IdleMin, count)
+		d := Due{Batch: Batch{Count: count}, IdleMin: o.IdleMin, Bury: bury}
+		p.note("readdue %s %s %+v", name, who, d)
 		var got []string
-		g.ReadDue(g.See([]byte(who)), o.IdleMin, Batch{Count: count}, func(e Again) {
+		g.ReadDue(g.See([]byte(who)), d, func(e Again) {
 			got = append(got, fmt.Sprint(showEntry(e.Entry), " ", e.Idle, " ", e.Deliveries))
 		})
-		p.same("readdue", got, p.m.readDue(m, who, o.IdleMin, count, now))
+		p.same("readdue", got, p.m.readDue(m, who, d, now))
 		p.noneDue(g, m, o.IdleMin, count, len(got))
 	case n < 6:
 		count, noAck := p.rnd.IntN(200), p.rnd.IntN(5) == 0
@@ -555,13 +579,13 @@ func (p *player) noneDue(g *Group, m *modelGroup, idleMin int64, count, got int)
 	if idleMin == 0 || got == count {
 		return
 	}
-	at, ok := g.NextDue()
-	if now := p.tx.NowMillis(); ok && at+idleMin <= now {
-		p.fatal("it is %d and something of %d would be due, idle for %d", now, at, idleMin)
+	at, ok := g.NextDue(idleMin)
+	if now := p.tx.NowMillis(); ok && at <= now {
+		p.fatal("it is %d and something would be due at %d", now, at)
 	}
 	for _, q := range m.pending {
-		if _, there := p.m.find(q.id); there && (!ok || q.time < at) {
-			p.fatal("something of %d is pending, the next due is of %d, %v", q.time, at, ok)
+		if _, there := p.m.find(q.id); there && !(m.exhausted(q) && m.rules.Stuck) && (!ok || m.turn(q, idleMin) < at) {
+			p.fatal("something is pending and due at %d, the next is said to be at %d, %v", m.turn(q, idleMin), at, ok)
 		}
 	}
 }
