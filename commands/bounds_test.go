@@ -30,6 +30,7 @@ var overfull = map[string][]string{
 	"rename":     {"RENAME other list", "RENAME entries stream"},
 	"renamenx":   {"RENAMENX other list:2"},
 	"move":       {"MOVE list:2 0"},
+	"xredrive":   {"XREDRIVE dead"},
 }
 
 // addNoMessage are the commands that add to a list or a stream, but no message.
@@ -62,6 +63,7 @@ func addTooMuch(t *testing.T, call, overflow string) {
 	s := b.client("10.0.0.1:1")
 	for _, line := range []string{
 		"RPUSH list a b", "XADD stream 1-1 f a", "XADD stream 1-2 f b",
+		"XADD dead 1-1 f v dead-source stream dead-id 1-1 dead-group g dead-consumer c dead-deliveries 1 dead-reason rejected dead-time 1",
 		"RPUSH other a b c", "XADD entries 1-1 f a", "XADD entries 1-2 f b", "XADD entries 1-3 f c",
 		"SELECT 1", "RPUSH list:2 a b c",
 	} {

@@ -204,7 +204,7 @@ func NewTable() *Table {
 	t := &Table{byName: make(map[string]*Command)}
 	for _, list := range [][]Command{
 		connectionCommands, clientCommands, clientTrackingCommands, keyCommands, expireCommands, listCommands, blockingListCommands, listMoveManyCommands,
-		streamCommands, streamProducerCommands, streamGroupCommands, dumpCommands, sortCommands, waitCommands,
+		streamCommands, streamProducerCommands, streamGroupCommands, streamRedriveCommands, dumpCommands, sortCommands, waitCommands,
 		pubsubCommands, transactionCommands, adminCommands, singleNodeCommands, aclCommands, docsCommands, policyCommands,
 	} {
 		for _, c := range list {

@@ -42,8 +42,11 @@ const (
 	deadReason     = "dead-reason"
 	deadTime       = "dead-time"
 
-	deadFields = 14 // with their values
+	deadFields = 2 * 7 // with their values
 )
+
+// deadNames are these fields, in their order.
+var deadNames = [...]string{deadSource, deadID, deadGroup, deadConsumer, deadDeliveries, deadReason, deadTime}
 
 // CanBury reports whether dead letters from a key may go to another, where there
 // is a stream or nothing: not to the key itself, nor from it to where its own
