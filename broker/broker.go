@@ -59,13 +59,14 @@ type Broker struct {
 	preparing []*longWrite   // since the turn has begun
 	parts     []part         // to be written, in order
 	prepared  []*longWrite   // to be applied
-	waiting   []*longWrite   // those whose parts are not all written: scratch
+	unwritten []*longWrite   // those whose parts are not all written: scratch
 	taken     []Taken        // parts that the turn has written
 	locks     map[string]int // keys that are held, and by how many long writes
 	held      []*Session     // those whose command waits for a key to be let go
 	postponed []storage.KeyRef
 	vacated   []storage.KeyRef // keys at which one who waited for room has given up
 	drained   bool
+	tending   tending
 	policies  uint64 // the version of the policies that those who wait know
 	told      int    // how many of the unit's changes those who track keys were told of
 	lastID    int64
@@ -107,6 +108,7 @@ func New(o Options) *Broker {
 	}
 	b.server.RunQueued = b.runQueued
 	b.server.Waiting = b.waits.at
+	b.server.WaitingConsumers = b.waiting
 	b.server.PurgeMemory = func() {}
 	b.server.InitUsers()
 	return b

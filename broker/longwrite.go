@@ -104,13 +104,13 @@ func (b *Broker) goOn() {
 	}
 	for _, w := range b.prepared {
 		if len(b.parts) > 0 && slices.ContainsFunc(b.parts, func(p part) bool { return p.write == w }) {
-			b.waiting = append(b.waiting, w)
+			b.unwritten = append(b.unwritten, w)
 			continue
 		}
 		b.apply(w)
 	}
 	clear(b.prepared)
-	b.prepared, b.waiting = append(b.prepared[:0], b.waiting...), b.waiting[:0]
+	b.prepared, b.unwritten = append(b.prepared[:0], b.unwritten...), b.unwritten[:0]
 }
 
 // apply is the last step of a long write.

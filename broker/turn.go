@@ -15,7 +15,7 @@ import (
 
 // # A turn
 //
-//	Begin     the time is read once; what is due runs: timeouts, expiry
+//	Begin     the time is read once; what is due runs: timeouts, expiry, policies
 //	Do …      every command that has arrived is a unit: check, run, serve
 //	End       one batch is committed (and synced); then replies may leave
 //
@@ -65,6 +65,7 @@ func (b *Broker) Begin(now time.Time) {
 		b.server.Latency(commands.LatencyExpire, now, b.options.Elapsed()-began)
 		b.settle()
 	}
+	b.tend()
 	b.wakeWaits()
 	b.moveUp()
 	b.endPause()
@@ -130,6 +131,9 @@ func (b *Broker) Deadline() (at time.Time, ok bool) {
 		earlier(t)
 	}
 	if t, due := b.server.Confirmations.NextGoesBack(b.now); due {
+		earlier(t)
+	}
+	if t, due := b.nextTend(); due {
 		earlier(t)
 	}
 	if len(b.paused) > 0 {

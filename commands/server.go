@@ -62,6 +62,9 @@ type Server struct {
 
 	// RunQueued executes the commands of a transaction; it is the broker's.
 	RunQueued func(c *Ctx, queue []Queued) error
+	// WaitingConsumers returns the names of the consumers of a group that wait at a
+	// key. The broker sets it.
+	WaitingConsumers func(db int, key, group string) []string
 
 	// Waiting returns how many commands wait at a key: for a message, and for room
 	// for theirs. It is the broker's.

@@ -219,6 +219,8 @@ type Wait struct {
 	Room         bool
 	TimeoutError resp.Error
 	Within       time.Duration
+	// Group and Consumer are those of XREADGROUP.
+	Group, Consumer string
 	// Again, when not zero, is when the command runs again even if no key is
 	// ready. It keeps its place, and says when the time after that is.
 	Again time.Time

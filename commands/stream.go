@@ -347,6 +347,9 @@ func xadd(c *Ctx) error {
 	if s == nil {
 		s = createStream(c, key)
 	}
+	if what.n == 0 { // else the oldest go anyway
+		c.expire(key, s)
+	}
 	s.Append(id, values, nodeLimits(c))
 	if t.idempotent {
 		s.Remember(message, id, idempotence(c, s))
@@ -770,6 +773,7 @@ func (r *readArgs) wait(c *Ctx, again time.Time) error {
 		// The consumers of a group want the same: where one finds nothing, the
 		// others need not look.
 		w.AlsoGone, w.Class, w.Again = true, "group "+string(r.group), again
+		w.Group, w.Consumer = string(r.group), string(r.consumer)
 	}
 	switch {
 	case r.claim:

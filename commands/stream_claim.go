@@ -205,8 +205,11 @@ func xclaim(c *Ctx) error {
 	if err := mayClaim(c, key, ids, o); err != nil {
 		return err
 	}
-	o.Bury = c.obey(key, group, g).bury
+	c.expire(key, g.Stream())
+	l := c.obey(key, group, g)
+	o.Bury = l.bury
 	claimed := g.Claim(consumer, ids, o)
+	l.release(c, key)
 	if !o.JustID {
 		c.redelivered(key, len(claimed))
 	}
@@ -290,8 +293,11 @@ func xautoclaim(c *Ctx) error {
 	if err != nil {
 		return err
 	}
-	o.Bury = c.obey(key, group, g).bury
+	c.expire(key, g.Stream())
+	l := c.obey(key, group, g)
+	o.Bury = l.bury
 	next, claimed, deleted := g.AutoClaim(consumer, start, min(count, groupReplyEntriesMax), o)
+	l.release(c, key)
 	if !o.JustID {
 		c.redelivered(key, len(claimed))
 	}

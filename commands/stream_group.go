@@ -253,6 +253,7 @@ func xgroupSetID(c *Ctx) error {
 		}
 	}
 	g.SetID(id, a.entriesRead)
+	c.retain(a.key, s, nil)
 	c.Out.OK()
 	return nil
 }
@@ -274,7 +275,8 @@ func openGroup(c *Ctx, key, group []byte) (*streams.Stream, *streams.Group, erro
 }
 
 func xgroupDestroy(c *Ctx) error {
-	s, err := streams.Open(c.Tx, c.Args.Next())
+	key := c.Args.Next()
+	s, err := streams.Open(c.Tx, key)
 	if err != nil {
 		return err
 	}
@@ -282,6 +284,7 @@ func xgroupDestroy(c *Ctx) error {
 		return errGroupNeedsKey
 	}
 	writeCount(c.Out, s.DestroyGroup(c.Args.Next()))
+	c.retain(key, s, nil)
 	return nil
 }
 
@@ -305,11 +308,13 @@ func xgroupCreateConsumer(c *Ctx) error {
 }
 
 func xgroupDelConsumer(c *Ctx) error {
-	_, g, err := openGroup(c, c.Args.Next(), c.Args.Next())
+	key := c.Args.Next()
+	s, g, err := openGroup(c, key, c.Args.Next())
 	if err != nil {
 		return err
 	}
 	c.Out.Int(int64(g.DeleteConsumer(c.Args.Next())))
+	c.retain(key, s, nil)
 	return nil
 }
 
@@ -340,13 +345,20 @@ func xreadgroup(c *Ctx) error {
 		}
 	}
 	for i := range deliveries {
-		deliveries[i].g.See(r.consumer)
+		d := &deliveries[i]
+		c.expire(d.key, d.s)
+		d.g.See(r.consumer)
+		c.Server.dropIdle(c.Tx, d.key, d.g)
 	}
 	reply := r.reply(c.Out)
 	reply.roomMax = c.groupReplyBytesMax()
 	for i := range deliveries {
 		d := &deliveries[i]
 		reply.stream(d.key, d.history, func(wrote func()) { d.write(c, &r, reply, wrote) })
+		d.release(c, d.key)
+		if r.noAck {
+			c.retain(d.key, d.s, nil)
+		}
 	}
 	if reply.end() {
 		return nil
@@ -438,7 +450,8 @@ func writeAgain(out *resp.Buffer, e streams.Again) {
 }
 
 func xack(c *Ctx) error {
-	s, err := streams.Open(c.Tx, c.Args.Next())
+	key := c.Args.Next()
+	s, err := streams.Open(c.Tx, key)
 	if err != nil {
 		return err
 	}
@@ -454,12 +467,15 @@ func xack(c *Ctx) error {
 	if err := c.Args.Err(); err != nil {
 		return err
 	}
-	c.Out.Int(int64(g.Ack(ids)))
+	n := g.Ack(ids)
+	c.retain(key, s, ids)
+	c.Out.Int(int64(n))
 	return nil
 }
 
 func xackdel(c *Ctx) error {
-	s, err := streams.Open(c.Tx, c.Args.Next())
+	key := c.Args.Next()
+	s, err := streams.Open(c.Tx, key)
 	if err != nil {
 		return err
 	}
@@ -474,6 +490,7 @@ func xackdel(c *Ctx) error {
 	var results []streams.Deleted
 	if g != nil {
 		results = g.AckDelete(d.ids, d.mode)
+		c.retain(key, s, nil)
 	}
 	writeDeleted(c.Out, results, len(d.ids))
 	return nil
@@ -499,8 +516,11 @@ func xnack(c *Ctx) error {
 	if err := c.Args.Err(); err != nil {
 		return err
 	}
-	o.Bury = c.obey(key, group, g).bury
-	c.Out.Int(int64(g.Nack(ids, o)))
+	l := c.obey(key, group, g)
+	o.Bury = l.bury
+	n := g.Nack(ids, o)
+	l.release(c, key)
+	c.Out.Int(int64(n))
 	return nil
 }
 

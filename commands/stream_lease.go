@@ -26,7 +26,9 @@ import (
 // leased is a group under the policies that match it.
 type leased struct {
 	*policy.Settings
-	bury streams.Bury
+	group  *streams.Group
+	bury   streams.Bury
+	buried *[]streams.ID
 }
 
 // noSettings is what holds where nothing is said.
@@ -34,7 +36,7 @@ var noSettings policy.Settings
 
 // obey has a group follow the policies that match it, and returns what they say.
 func (c *Ctx) obey(key, group []byte, g *streams.Group) (l leased) {
-	l.Settings = &noSettings
+	l.Settings, l.group = &noSettings, g
 	if e := c.Server.Policies.OfGroup(key, group); e != nil {
 		l.Settings = &e.Settings
 	}
@@ -47,15 +49,16 @@ func (c *Ctx) obey(key, group []byte, g *streams.Group) (l leased) {
 		if r.Stuck = !c.Server.CanBury(c.Tx, key, l.DeadLetter); r.Stuck {
 			c.Server.warnUnburied(string(key), l.DeadLetter)
 		}
-		l.bury = c.Server.buryFrom(c.Tx, string(key), g.Name(), l.DeadLetter)
+		l.buried = new([]streams.ID)
+		l.bury = c.Server.buryFrom(c.Tx, string(key), g.Name(), l.DeadLetter, l.buried)
 	}
 	g.Obey(r)
 	return l
 }
 
 // buryFrom returns what takes entries of a group that are not to be delivered any
-// more to the dead letters.
-func (srv *Server) buryFrom(tx *storage.Tx, source, group, to string) streams.Bury {
+// more to the dead letters, and notes which those were.
+func (srv *Server) buryFrom(tx *storage.Tx, source, group, to string, buried *[]streams.ID) streams.Bury {
 	return func(d streams.Dead) bool {
 		if !srv.CanBury(tx, []byte(source), to) {
 			return false
@@ -66,7 +69,16 @@ func (srv *Server) buryFrom(tx *storage.Tx, source, group, to string) streams.Bu
 			letter.Reason = DeadRejected
 		}
 		srv.Bury(tx, to, letter)
+		*buried = append(*buried, d.ID)
 		return true
+	}
+}
+
+// release is to be called when the group has let go of what was buried: perhaps
+// nobody needs it any more.
+func (l leased) release(c *Ctx, key []byte) {
+	if l.buried != nil && len(*l.buried) > 0 {
+		c.retain(key, l.group.Stream(), *l.buried)
 	}
 }
 

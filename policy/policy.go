@@ -184,6 +184,7 @@ type Set struct {
 	byName map[string]*Policy
 	order  []*Policy // as they decide: highest priority first, then by name
 	cache  map[string]*keyEffect
+	tends  []*Policy // those that have keys looked after
 	// Version changes with every change of the set.
 	Version uint64
 }
@@ -239,7 +240,52 @@ func (s *Set) Remove(name string) bool {
 
 func (s *Set) changed() {
 	s.cache = nil
+	s.tends = nil
+	for _, p := range s.order {
+		if p.tendedEvery() > 0 {
+			s.tends = append(s.tends, p)
+		}
+	}
 	s.Version++
+}
+
+// Keys are looked after once in a tenth of the shortest time that a policy gives
+// messages or consumers, within these bounds, in ms.
+const (
+	tendedMin = 1000
+	tendedMax = 60_000
+)
+
+// tendedEvery is how often the keys have to be looked after that the policy
+// matches, in ms; 0: they need not be.
+func (p *Policy) tendedEvery() (every int64) {
+	s := &p.settings
+	if s.RetainUnacked {
+		every = tendedMax
+	}
+	for _, ttl := range []int64{s.TTL, s.ConsumerTTL} {
+		if at := min(max(ttl/10, tendedMin), tendedMax); ttl > 0 && (every == 0 || at < every) {
+			every = at
+		}
+	}
+	return every
+}
+
+// TendedEvery returns how often keys have to be looked after, in ms, as messages
+// or consumers run out that nobody asks for; 0: never.
+func (s *Set) TendedEvery() (every int64) {
+	for _, p := range s.tends {
+		if at := p.tendedEvery(); every == 0 || at < every {
+			every = at
+		}
+	}
+	return every
+}
+
+// Tends reports whether a key has to be looked after. It is what to ask of every
+// key there is: unlike Of it remembers nothing.
+func (s *Set) Tends(key []byte) bool {
+	return slices.ContainsFunc(s.tends, func(p *Policy) bool { return p.matches(string(key)) })
 }
 
 // Of returns what is said about a key; nil: nothing, everything is as in Redis.

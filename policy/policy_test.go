@@ -117,6 +117,33 @@ func TestEffect(t *testing.T) {
 	}
 }
 
+// Keys are looked after if something runs out there on its own.
+func TestTended(t *testing.T) {
+	var s Set
+	for _, c := range []struct {
+		policy string
+		every  int64
+		tends  string
+	}{
+		{"PATTERN a* MAXLEN 5 LEASE 1", 0, ""},
+		{"PATTERN ab RETENTION UNACKED", 60_000, "ab"},
+		{"PATTERN b* GROUP g CONSUMER-TTL 50000", 5000, "ab b"},
+		{"PATTERN c TTL 1", 1000, "ab b c"},
+		{"PATTERN d TTL 0", 1000, "ab b c"},
+	} {
+		s.Put(mustParse(t, c.policy, c.policy))
+		var tends []string
+		for _, key := range []string{"a", "ab", "b", "c", "d"} {
+			if s.Tends([]byte(key)) {
+				tends = append(tends, key)
+			}
+		}
+		if every, got := s.TendedEvery(), strings.Join(tends, " "); every != c.every || got != c.tends {
+			t.Errorf("%s: %s every %d ms, want %s every %d", c.policy, got, every, c.tends, c.every)
+		}
+	}
+}
+
 func TestBackoff(t *testing.T) {
 	s := Settings{BackoffMin: 100, BackoffMax: 1000}
 	for n, want := range map[int64]int64{0: 100, 1: 100, 2: 200, 3: 400, 4: 800, 5: 1000, 1 << 60: 1000} {

@@ -413,6 +413,9 @@ func (g *Group) ReadDue(c *Consumer, d Due, yield func(Again)) (delivered int) {
 		if fresh[p.ID] {
 			return written // as it is
 		}
+		if rules.Stuck && rules.exhausted(p) {
+			return 0
+		}
 		e, there := entries.get(p.ID)
 		switch {
 		case !there && rules.DropGone:

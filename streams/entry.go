@@ -5,8 +5,9 @@ import "encoding/binary"
 // Entry is one entry of a stream. Its content is valid as long as whoever
 // handed it out says.
 type Entry struct {
-	ID   ID
-	node byte // the low byte of its macro node's number
+	ID      ID
+	Arrived int64 // when it was added here, in unix ms, whatever its ID says
+	node    byte  // the low byte of its macro node's number
 
 	count int    // fields and values
 	sizes []byte // their lengths, as uvarints
@@ -14,8 +15,8 @@ type Entry struct {
 }
 
 // entryArrived says that the entry holds when it came, as it is not what the
-// first part of its ID says. Nothing asks for it yet; what expires entries by
-// age has to, as a client may choose any ID.
+// first part of its ID says: a client may choose any ID, and age is counted from
+// the arrival.
 const entryArrived = 1 << 0
 
 // appendEntry encodes an entry: flags, macro node, perhaps the distance of the
@@ -45,9 +46,9 @@ func decodeEntry(id ID, p []byte) (Entry, error) {
 	if flags&^entryArrived != 0 {
 		r.fail(errVersion)
 	}
-	e := Entry{ID: id, node: r.byte()}
+	e := Entry{ID: id, Arrived: int64(id.Ms), node: r.byte()}
 	if flags&entryArrived != 0 {
-		r.varint()
+		e.Arrived += r.varint()
 	}
 	count := r.uvarint()
 	if count > uint64(len(r.p)) {

@@ -24,6 +24,9 @@ type Group struct {
 	pages    directory
 	ahead    run
 
+	// DropIdle has looked for consumers idle for so long, and need not before then.
+	idleChecked, idleNext int64
+
 	listed bool     // on the stream's list of groups with something to write
 	moved  bool     // the header is to be written
 	blocks []uint32 // blocks of times to write
@@ -174,6 +177,9 @@ func (g *Group) load() {
 	}
 	g.loadPages()
 }
+
+// Stream returns the stream that the group reads.
+func (g *Group) Stream() *Stream { return g.s }
 
 // Name returns the name of the group.
 func (g *Group) Name() string { return g.name }

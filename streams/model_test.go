@@ -68,6 +68,8 @@ type modelEntry struct {
 	id     ID
 	values []string
 	node   int
+
+	arrived int64
 }
 
 type modelGroup struct {
@@ -136,13 +138,13 @@ func (m *model) first() ID {
 	return m.entries[0].id
 }
 
-func (m *model) append(id ID, values []string, nodeMax int) {
+func (m *model) append(id ID, values []string, nodeMax int, now int64) {
 	if m.inNode >= nodeMax || len(m.entries) == 0 || m.entries[len(m.entries)-1].node != m.nodes {
 		m.nodes++
 		m.inNode = 0
 	}
 	m.inNode++
-	m.entries = append(m.entries, modelEntry{id, values, m.nodes})
+	m.entries = append(m.entries, modelEntry{id, values, m.nodes, now})
 	m.last = id
 	m.added++
 }
@@ -276,7 +278,7 @@ func (m *model) readDue(g *modelGroup, name string, d Due, now int64) (got []str
 	for _, p := range due {
 		at, there := m.find(p.id)
 		switch {
-		case g.turn(p, d.IdleMin) > now:
+		case g.turn(p, d.IdleMin) > now, g.rules.Stuck && g.exhausted(p):
 			continue
 		case !there && g.rules.DropGone:
 			g.pending = slices.DeleteFunc(g.pending, func(q modelPending) bool { return q.id == p.id })
@@ -295,6 +297,44 @@ func (m *model) readDue(g *modelGroup, name string, d Due, now int64) (got []str
 		}
 	}
 	return got
+}
+
+// leading removes entries from the front, and what refers to them if that is
+// wanted.
+func (m *model) leading(limit int, release bool, goes func(e modelEntry) bool) (n int) {
+	for len(m.entries) > 0 && n < limit && goes(m.entries[0]) {
+		if release {
+			m.release(m.entries[0].id)
+		}
+		m.entries = m.entries[1:]
+		n++
+	}
+	return n
+}
+
+func (m *model) retain(ids []ID, limit int) (n int) {
+	if len(m.groups) == 0 {
+		return 0
+	}
+	n = m.leading(limit, false, func(e modelEntry) bool { return !m.refers(e.id) })
+	for _, id := range ids {
+		if !m.refers(id) {
+			n += m.delete([]ID{id})
+		}
+	}
+	return n
+}
+
+// dropIdle is DropIdle, but for when it looks.
+func (m *model) dropIdle(g *modelGroup, idle, now int64, kept string) (n int) {
+	for name, c := range g.consumers {
+		pending := slices.ContainsFunc(g.pending, func(p modelPending) bool { return p.owner == name })
+		if !pending && max(c.seen, c.active)+idle <= now && name != kept {
+			delete(g.consumers, name)
+			n++
+		}
+	}
+	return n
 }
 
 func (m *model) trim(t Trim) int {

@@ -163,6 +163,8 @@ func (p *player) one(s *Stream) {
 		p.add(s)
 	case n < 34:
 		p.trim(s)
+	case n < 36:
+		p.shed(s)
 	case n < 42:
 		p.delete(s)
 	case n < 43:
@@ -214,7 +216,7 @@ func (p *player) add(s *Stream) {
 			raw[i] = []byte(values[i])
 		}
 		nodeMax := p.nodes.Entries
-		p.m.append(id, values, nodeMax)
+		p.m.append(id, values, nodeMax, p.tx.NowMillis())
 		s.Append(id, raw, p.nodes)
 	}
 	p.note("add %d, last %s", count, p.m.last)
@@ -258,7 +260,7 @@ func (p *player) produce(s *Stream) {
 			continue
 		}
 		values := [][]byte{[]byte("f"), []byte(message)}
-		p.m.append(id, []string{"f", message}, p.nodes.Entries)
+		p.m.append(id, []string{"f", message}, p.nodes.Entries, now)
 		s.Append(id, values, p.nodes)
 		if p.m.idem.Seconds == 0 {
 			p.m.idem = Idempotence{2, 10}
@@ -298,7 +300,7 @@ func (p *player) trimForOneMore(s *Stream, t Trim) {
 	if err != nil {
 		return
 	}
-	p.m.append(id, []string{"field", "v"}, p.nodes.Entries)
+	p.m.append(id, []string{"field", "v"}, p.nodes.Entries, p.tx.NowMillis())
 	s.Append(id, [][]byte{[]byte("field"), []byte("v")}, p.nodes)
 	length, size := s.Len(), s.Bytes()
 	p.same("trim", s.Trim(t), p.m.trim(t))
@@ -309,6 +311,36 @@ func (p *player) trimForOneMore(s *Stream, t Trim) {
 	if t.Refs != Acked && !t.Approx && s.Len() > 0 && (gone != count || freed != bytes) {
 		p.fatal("%d entries of %d bytes went, exactly %d of %d were foretold", gone, freed, count, bytes)
 	}
+}
+
+// shed removes what nobody needs any more, or what is too old.
+func (p *player) shed(s *Stream) {
+	limit := 1 + p.rnd.IntN(300)
+	if p.rnd.IntN(2) == 0 {
+		ids := []ID{p.id(), p.id(), p.id()}
+		p.note("retain %v %d", ids, limit)
+		p.same("retain", s.Retain(ids, limit), p.m.retain(ids, limit))
+		return
+	}
+	before, most := p.tx.NowMillis()-int64(p.rnd.IntN(2000)), p.rnd.IntN(20)
+	var buried, want []string
+	bury := func(e *Entry) bool {
+		if len(buried) == most {
+			return false
+		}
+		buried = append(buried, showEntry(e))
+		return true
+	}
+	p.note("expire %d %d %d", before, limit, most)
+	wantN := p.m.leading(limit, true, func(e modelEntry) bool {
+		if e.arrived >= before || len(want) == most {
+			return false
+		}
+		want = append(want, show(e.id, e.values))
+		return true
+	})
+	p.same("expire", s.Expire(before, limit, bury), wantN)
+	p.same("expired", buried, want)
 }
 
 func (p *player) delete(s *Stream) {
@@ -556,6 +588,11 @@ func (p *player) withGroup(s *Stream) {
 		p.same("autoclaim", p.claimed(claimed, o.JustID), want)
 		p.same("autoclaim deleted", deleted, wantDeleted)
 		p.same("autoclaim next", next, wantNext)
+	case n < 18 && p.rnd.IntN(2) == 0:
+		idle := 100 + int64(p.rnd.IntN(5000))
+		p.note("dropidle %s %d", name, idle)
+		g.idleChecked = 0 // look at once
+		p.same("dropidle", g.DropIdle(idle, func(c string) bool { return c == who }), p.m.dropIdle(m, idle, now, who))
 	case n < 18:
 		p.note("createconsumer %s %s", name, who)
 		_, created := g.CreateConsumer([]byte(who))

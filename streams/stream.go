@@ -26,6 +26,9 @@ type Stream struct {
 	headLast ID
 	headLive uint32
 
+	arrivedOf ID // the entry that arrived then
+	arrived   int64
+
 	byName map[string]*Group // nil: not loaded
 	dirty  []*Group          // those with something to write
 	record []byte            // scratch
@@ -198,6 +201,7 @@ func (s *Stream) forget() {
 		g.ahead.reset(ID{})
 	}
 	s.headLive = 0
+	s.arrivedOf = ID{}
 }
 
 // ReadUnknown stands for a number of entries read that is not known.
