@@ -139,24 +139,30 @@ var simulatedLimits = []struct {
 	{"s1", "MAXLEN 6 MAXBYTES 200", 6, 200},
 }
 
-// bound gives some queues limits.
+// bound gives some queues limits, and some groups leases.
 func (s *simulation) bound() {
 	if s.rng.IntN(2) == 0 {
 		return
 	}
+	if s.rng.IntN(2) == 0 {
+		s.rule("POLICY SET lease PATTERN s* LEASE 400 MAXDELIVERIES 2 DEADLETTER dead " + s.pick("", "BACKOFF 50 200"))
+	}
 	for _, l := range simulatedLimits {
 		overflow := s.pick("REJECT", "BLOCK 300", "DROPOLDEST", "DROPOLDEST DEADLETTER s2")
-		line := fmt.Sprintf("POLICY SET %s PATTERN %s %s OVERFLOW %s", l.key, l.key, l.limit, overflow)
-		s.log = append(s.log, line)
-		if reply := s.do("a", strings.Fields(line)...); reply != "+OK" {
-			s.fail("%s: %s", line, reply)
-		}
+		s.rule(fmt.Sprintf("POLICY SET %s PATTERN %s %s OVERFLOW %s", l.key, l.key, l.limit, overflow))
 	}
 	if s.everySecond {
 		if err := s.store.SyncNow(); err != nil {
 			s.t.Fatal(err)
 		}
 		s.states = append(s.states[:0], s.state(s.now))
+	}
+}
+
+func (s *simulation) rule(line string) {
+	s.log = append(s.log, line)
+	if reply := s.do("a", strings.Fields(line)...); reply != "+OK" {
+		s.fail("%s: %s", line, reply)
 	}
 }
 
@@ -479,7 +485,7 @@ func (s *simulation) id() string {
 
 func (s *simulation) command() []string {
 	w := func(format string, args ...any) []string { return strings.Fields(fmt.Sprintf(format, args...)) }
-	switch s.rng.IntN(56) {
+	switch s.rng.IntN(58) {
 	case 0, 1, 2, 3:
 		return w("%s %s %s %s", s.pick("LPUSH", "RPUSH"), s.list(), s.element(), s.element())
 	case 4, 5:
@@ -557,6 +563,8 @@ func (s *simulation) command() []string {
 		return w("XACKDEL %s %s %s IDS 2 %s %s", s.stream(), s.group(), s.pick("KEEPREF", "DELREF", "ACKED"), s.id(), s.id())
 	case 55:
 		return w("XTRIM %s MAXLEN %s %s %s", s.stream(), s.pick("=", "~"), s.number(15), s.pick("KEEPREF", "DELREF", "ACKED"))
+	case 56:
+		return w("XREDRIVE dead %s COUNT %d", s.pick("", "", "TO s1"), 1+s.rng.IntN(4))
 	default:
 		return w("%s %s", s.pick("LLEN", "XLEN", "TYPE", "TTL"), s.key())
 	}
