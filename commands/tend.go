@@ -43,8 +43,10 @@ func (srv *Server) tendStream(tx *storage.Tx, key []byte, s *streams.Stream, lim
 			did += s.Retain(nil, limit-did)
 		}
 	}
-	for _, g := range s.Groups() {
-		srv.dropIdle(tx, key, g)
+	if srv.Policies.TendsGroups() {
+		for _, g := range s.Groups() {
+			srv.dropIdle(tx, key, g)
+		}
 	}
 	return did
 }

@@ -185,6 +185,7 @@ type Set struct {
 	order  []*Policy // as they decide: highest priority first, then by name
 	cache  map[string]*keyEffect
 	tends  []*Policy // those that have keys looked after
+	groups bool      // consumers run out
 	// Version changes with every change of the set.
 	Version uint64
 }
@@ -240,8 +241,9 @@ func (s *Set) Remove(name string) bool {
 
 func (s *Set) changed() {
 	s.cache = nil
-	s.tends = nil
+	s.tends, s.groups = nil, false
 	for _, p := range s.order {
+		s.groups = s.groups || p.settings.ConsumerTTL > 0
 		if p.tendedEvery() > 0 {
 			s.tends = append(s.tends, p)
 		}
@@ -281,6 +283,10 @@ func (s *Set) TendedEvery() (every int64) {
 	}
 	return every
 }
+
+// TendsGroups reports whether groups have to be looked at at all, which is more
+// work than a look at a stream.
+func (s *Set) TendsGroups() bool { return s.groups }
 
 // Tends reports whether a key has to be looked after. It is what to ask of every
 // key there is: unlike Of it remembers nothing.

@@ -141,6 +141,9 @@ func TestTended(t *testing.T) {
 		if every, got := s.TendedEvery(), strings.Join(tends, " "); every != c.every || got != c.tends {
 			t.Errorf("%s: %s every %d ms, want %s every %d", c.policy, got, every, c.tends, c.every)
 		}
+		if want := s.Get("PATTERN b* GROUP g CONSUMER-TTL 50000") != nil; s.TendsGroups() != want {
+			t.Errorf("%s: groups are looked at: %v", c.policy, s.TendsGroups())
+		}
 	}
 }
 
