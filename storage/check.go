@@ -26,6 +26,7 @@ import (
 //	objects    what the data type has to say of its records (Check.Object)
 //	records    belong to a key, or to one that was dropped and not yet swept
 //	expiries   belong to a key that has this expiry
+//	timers     make sense, are found by their names, and are as many as counted
 //
 // It is written so that it finds the traces of bugs as well as those of broken
 // disks; tests end with it.
@@ -35,6 +36,8 @@ type Check struct {
 	// Object checks the records of one object against its metadata; its error may
 	// be several, joined.
 	Object func(*Tx, *Object) error
+	// Timer checks what a timer holds; it may be nil.
+	Timer func(Timer) error
 	// Problem takes what is wrong.
 	Problem func(error)
 	// Progress is told how far it has come: done of total bytes or keys; it may
@@ -48,6 +51,7 @@ type Summary struct {
 	TableBytes int64
 	Keys       int64
 	Records    int64
+	Timers     int64
 }
 
 func (c *Check) progress(doing string, done, total int64) {
@@ -129,6 +133,7 @@ func (s *Store) Check(c Check) (sum Summary, err error) {
 	k.counts()
 	k.expiries()
 	k.records()
+	k.timers()
 	return k.sum, tx.err
 }
 

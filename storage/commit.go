@@ -100,6 +100,7 @@ func (s *Store) commit(tx *Tx) error {
 	tx.flushSoft()
 	tx.flushDirty()
 	tx.flushCounts()
+	tx.flushTimers()
 	if tx.err != nil {
 		return tx.err
 	}

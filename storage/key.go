@@ -25,6 +25,8 @@ import (
 //	p name                         a policy
 //	u seq(8)                       what was popped and is not yet confirmed
 //	v db(1) hash(8) key            how often a message of the list was delivered
+//	t at(8) seq(8)                 a timer, due at that unix time in ms (timer.go)
+//	n name                         where the timer of that name is
 //
 // A *space* is what a database number shows at the moment. FLUSHDB gives the
 // number a fresh, empty space; SWAPDB exchanges two numbers' spaces. An
@@ -60,6 +62,9 @@ const (
 	kindPopped  = 'u'
 
 	kindDeliveries = 'v'
+
+	kindTimer     = 't'
+	kindTimerName = 'n'
 )
 
 // hashBits is the size of a SCAN cursor: small enough for clients that keep

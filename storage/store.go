@@ -110,6 +110,7 @@ type Store struct {
 	garbageFloor  uint64
 	nextExpiry    int64
 	expiryFloor   []byte // no record of an expiry is before this key
+	timers        timers
 	failed        error
 	closed        bool
 	readOnly      bool
@@ -177,6 +178,7 @@ func openLocked(dir string, o Options, lock *pebble.Lock) (*Store, error) {
 		nextExpiry:   math.MaxInt64,
 		expiryFloor:  []byte{kindExpiry},
 		garbageFloor: math.MaxUint64,
+		timers:       newTimers(),
 		buildings:    make(map[uint64]bool),
 
 		batchBytesMax: cmp.Or(o.BatchBytes, BatchBytesMax),
@@ -407,7 +409,7 @@ func (s *Store) load(seed uint64) error {
 			return err
 		}
 	}
-	return s.loadSweep()
+	return errors.Join(s.loadSweep(), s.loadTimers())
 }
 
 // initialise makes an empty folder a store.

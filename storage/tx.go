@@ -68,6 +68,8 @@ type turn struct {
 	touched []KeyRef
 	moved   []int
 	events  []Event
+
+	timers map[string]timerPlace // those that the turn has changed
 }
 
 // KeyRef names a key and the database it is in.
