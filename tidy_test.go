@@ -18,7 +18,7 @@ const module = "github.com/cairnmq/cairn/"
 var levels = map[string]int{
 	"resp": 0, "glob": 0, "journal": 0,
 	"acl": 1, "config": 1, "pubsub": 1, "rdb": 1, "storage": 1, "policy": 1,
-	"lists": 2, "streams": 2,
+	"lists": 2, "schedule": 2, "streams": 2,
 	"commands": 3, "broker": 4, "server": 5, "maintain": 6,
 }
 
