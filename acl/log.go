@@ -9,6 +9,8 @@ import (
 const (
 	Toplevel = "toplevel"
 	InMulti  = "multi"
+	// Scheduled is where a command ran later in somebody's name.
+	Scheduled = "schedule"
 )
 
 const (

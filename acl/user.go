@@ -33,6 +33,12 @@ func (u *User) clone() *User {
 // Name returns the user's name.
 func (u *User) Name() string { return u.name }
 
+// Copy returns the user as it is now: rules do not change the copy.
+func (u *User) Copy() *User { return u.clone() }
+
+// On reports whether the user may be used at all.
+func (u *User) On() bool { return u.on }
+
 // Unrestricted reports whether the user may do everything, so that there is
 // nothing to check.
 func (u *User) Unrestricted() bool { return u.unrestricted }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -41,4 +42,47 @@ func BenchmarkTurn(b *testing.B) {
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/100, "ns/command")
 		})
 	}
+}
+
+// BenchmarkSchedule measures turns of 50 commands that are scheduled, due at random
+// times of an hour that does not come, and then how commands run that are due.
+func BenchmarkSchedule(b *testing.B) {
+	payload := bytes.Repeat([]byte("x"), 128)
+	s := newStageOn(b, vfs.NewMem())
+	c := s.client("a")
+	turn := func(f func()) {
+		s.broker.Begin(s.now)
+		f()
+		if err := s.broker.End(); err != nil {
+			b.Fatal(err)
+		}
+		c.session.Out.Consume(c.session.Out.Len())
+	}
+	schedule := func(n, from, to int) {
+		turn(func() {
+			for range n {
+				at := fmt.Append(nil, from+s.broker.server.Rand.IntN(to-from))
+				s.broker.Do(c.session, [][]byte{[]byte("SCHEDULE"), []byte("IN"), at, []byte("RPUSH"), []byte("q"), payload})
+			}
+		})
+	}
+	b.Run("add", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			schedule(50, 3_600_000, 7_200_000)
+		}
+		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/50, "ns/command")
+	})
+	b.Run("run", func(b *testing.B) {
+		b.ReportAllocs()
+		for range b.N {
+			schedule(1, 1, 2)
+		}
+		b.ResetTimer()
+		s.now = s.now.Add(time.Second)
+		for range (b.N + scheduledMax - 1) / scheduledMax {
+			turn(func() {})
+		}
+		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N), "ns/command")
+	})
 }

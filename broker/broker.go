@@ -49,6 +49,7 @@ type Broker struct {
 	ctx     commands.Ctx
 	discard resp.Buffer // takes the replies of CLIENT REPLY OFF
 
+	scheduler scheduler
 	waits     waits
 	paused    []*Session
 	detaching []detached
@@ -86,7 +87,7 @@ func New(o Options) *Broker {
 	if o.Logf == nil {
 		o.Logf = func(string, ...any) {}
 	}
-	b := &Broker{options: o, store: o.Store, waits: newWaits(), locks: make(map[string]int)}
+	b := &Broker{options: o, store: o.Store, scheduler: newScheduler(), waits: newWaits(), locks: make(map[string]int)}
 	b.server = &commands.Server{
 		Config:   o.Config,
 		Table:    commands.NewTable(),

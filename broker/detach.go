@@ -60,6 +60,7 @@ func (b *Broker) job(d detached) Job {
 	snapshot, release := b.store.Snapshot(b.now)
 	proto := d.session.Out.Proto
 	server, replyBytesMax := b.detachedServer(), b.server.ReplyBytesMax()
+	user := d.session.User.Copy()
 	return Job{Session: d.session, GiveUp: snapshot.GiveUp, Run: func(emit func([]byte) bool) error {
 		defer release()
 		defer recoverUnwanted()
@@ -73,7 +74,7 @@ func (b *Broker) job(d detached) Job {
 		run := func(cmd *commands.Command, args [][]byte) {
 			c := &commands.Ctx{
 				Cmd: cmd, Args: commands.NewArgs(cmd, args), Tx: snapshot.In(d.db), Out: &out,
-				Session: &commands.Session{DB: d.db}, Server: server, Detached: true, ReplyBytesMax: replyBytesMax,
+				Session: &commands.Session{DB: d.db, User: user}, Server: server, Detached: true, ReplyBytesMax: replyBytesMax,
 				InExec: d.queue != nil,
 			}
 			if err := runNamed(c); err != nil {

@@ -348,7 +348,7 @@ func (h *hostile) finish() {
 		h.fail("after a restart: %s", firstDifference(before, after))
 	}
 	problem := func(err error) { h.fail("%v", err) }
-	if _, err := h.store.Check(storage.Check{Object: commands.CheckObject, Problem: problem}); err != nil {
+	if _, err := h.store.Check(storage.Check{Object: commands.CheckObject, Timer: commands.CheckTimer, Problem: problem}); err != nil {
 		problem(err)
 	}
 	if err := h.store.Close(); err != nil {
@@ -360,6 +360,9 @@ func (h *hostile) finish() {
 func (h *hostile) contents() string {
 	var out strings.Builder
 	all := h.store.Begin(h.now)
+	for timer := range all.Timers() {
+		fmt.Fprintf(&out, "%d %d %q %q\n", timer.At, timer.Seq, timer.Name, timer.Value)
+	}
 	for db := range storage.Databases {
 		tx, keys := all.In(db), int64(0)
 		var names []string
@@ -633,6 +636,8 @@ func (e *expansion) argument(word string) []byte {
 		return []byte(d.pick("secret", ""))
 	case "client-id":
 		return []byte(d.pick("1", "2", "3", "4", "5"))
+	case "expression":
+		return []byte(d.pick("* * * * *", "@every 1s", "CRON_TZ=Asia/Tokyo 0 9 * * *", "CRON_TZ=UTC"))
 	case "serialized-value":
 		return []byte(d.pick(hostileDumps...))
 	case "db", "index", "index1", "index2", "destination-db":
@@ -694,9 +699,15 @@ func (h *hostile) dice(d *dice, makers []callMaker) request {
 			"RPUSH l0 a b c d", "LPUSH l1 1 2 3", "XADD s0 * f v", "XADD s1 1-1 f v g w", "XADD s1 * f v", "XGROUP CREATE s1 g0 0 MKSTREAM", "XGROUP CREATE s0 g1 $ MKSTREAM",
 			"XREADGROUP GROUP g0 c0 STREAMS s1 >", "MULTI", "EXEC", "HELLO 3", "HELLO 2", "SUBSCRIBE ch0", "WATCH l0 s1", "CLIENT TRACKING ON", "MONITOR",
 			"BRPOP l0 l2 0", "BLMOVE l2 l0 LEFT RIGHT 1", "XREADGROUP GROUP g0 c1 BLOCK 0 STREAMS s1 >", "XREAD BLOCK 100 STREAMS s0 $", "CONFIG SET notify-keyspace-events KEA",
+			"SCHEDULE IN 10 RPUSH l0 later", "SCHEDULE EVERY 500 ID 1 XADD s1 * f v", "SCHEDULE IN 0 LPUSH s1 x", "SCHEDULE IN 700 LMOVE l0 l2 LEFT LEFT",
 		))...)}
 	}
-	return request{name, makers[d.below(len(makers))].call(d)}
+	m := makers[d.below(len(makers))]
+	call := m.call(d)
+	if m.cmd.CallAt != nil && d.below(8) != 0 { // in which any other stands
+		call = append(call[:min(m.cmd.CallAt(call), len(call))], makers[d.below(len(makers))].call(d)...)
+	}
+	return request{name, call}
 }
 
 // ---- transcripts -------------------------------------------------------------

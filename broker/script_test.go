@@ -37,6 +37,7 @@ var rewrite = flag.Bool("rewrite", false, "write what the scripts print as what 
 //	advance 1s                time passes; what is due runs
 //	close a                   the client's connection is lost
 //	resp3 a                   the client speaks RESP3 from now on
+//	down 1h                   the same without a turn: nobody is there to run it
 //	crash                     power fails: what was not synced is gone; restart
 //	set appendfsync no        CONFIG SET, before any client
 //
@@ -91,7 +92,8 @@ type stage struct {
 	now     time.Time
 	clients map[string]*client
 	ended   func() // called after each turn, if not nil
-	long    int64  // items from which a command leaves the loop; 0: as ever
+	logged  []string
+	long    int64 // items from which a command leaves the loop; 0: as ever
 }
 
 type client struct {
@@ -136,7 +138,9 @@ func (s *stage) open() {
 	}
 	s.store = store
 	s.setSync()
-	s.broker = New(Options{Store: store, Config: s.config, Rand: rand.New(rand.NewPCG(1, 1)), Started: s.now})
+	s.broker = New(Options{Store: store, Config: s.config, Rand: rand.New(rand.NewPCG(1, 1)), Started: s.now, Logf: func(format string, args ...any) {
+		s.logged = append(s.logged, fmt.Sprintf(format, args...))
+	}})
 	if err := errors.Join(s.broker.Server().LoadPolicies(), s.broker.Server().LoadPopped()); err != nil {
 		s.t.Fatal(err)
 	}
@@ -260,13 +264,15 @@ func (s *stage) play(text string) string {
 func (s *stage) line(line string) {
 	word, rest, _ := strings.Cut(line, " ")
 	switch word {
-	case "advance":
+	case "advance", "down":
 		d, err := time.ParseDuration(rest)
 		if err != nil {
 			s.t.Fatal(err)
 		}
 		s.now = s.now.Add(d)
-		s.turn()
+		if word == "advance" {
+			s.turn()
+		}
 	case "close":
 		s.broker.Disconnect(s.client(rest).session)
 		delete(s.clients, rest)

@@ -331,6 +331,7 @@ func (s *simulation) restart(fs *vfs.MemFS) {
 	}
 	_, err := s.store.Check(storage.Check{
 		Object:  commands.CheckObject,
+		Timer:   commands.CheckTimer,
 		Problem: func(err error) { s.fail("does not fit together: %v", err) },
 	})
 	if err != nil {
@@ -485,7 +486,7 @@ func (s *simulation) id() string {
 
 func (s *simulation) command() []string {
 	w := func(format string, args ...any) []string { return strings.Fields(fmt.Sprintf(format, args...)) }
-	switch s.rng.IntN(58) {
+	switch s.rng.IntN(61) {
 	case 0, 1, 2, 3:
 		return w("%s %s %s %s", s.pick("LPUSH", "RPUSH"), s.list(), s.element(), s.element())
 	case 4, 5:
@@ -561,6 +562,12 @@ func (s *simulation) command() []string {
 		return w("XDELEX %s %s IDS 2 %s %s", s.stream(), s.pick("KEEPREF", "DELREF", "ACKED"), s.id(), s.id())
 	case 54:
 		return w("XACKDEL %s %s %s IDS 2 %s %s", s.stream(), s.group(), s.pick("KEEPREF", "DELREF", "ACKED"), s.id(), s.id())
+	case 59:
+		return w("SCHEDULE %s %d %s RPUSH %s %s", s.pick("IN", "IN", "EVERY"), 100+s.rng.IntN(2000), s.pick("", "", "ID t1", "ID t2"), s.list(), s.element())
+	case 57:
+		return w("SCHEDULE IN %s %s", s.number(500), s.pick("XADD "+s.stream()+" * f v", "LMOVE l1 l2 LEFT RIGHT", "DEL "+s.key(), "XTRIM "+s.stream()+" MAXLEN 5"))
+	case 58:
+		return w("SCHEDULE CANCEL t1 t2")
 	case 55:
 		return w("XTRIM %s MAXLEN %s %s %s", s.stream(), s.pick("=", "~"), s.number(15), s.pick("KEEPREF", "DELREF", "ACKED"))
 	case 56:
@@ -579,6 +586,7 @@ func dump(s *stage) string {
 		fmt.Fprintf(&b, "%s: %s\n", strings.Join(words, " "), answer)
 		return answer
 	}
+	ask("SCHEDULE", "LIST")
 	for _, db := range []string{"0", "1"} {
 		ask("SELECT", db)
 		ask("DBSIZE")

@@ -15,7 +15,8 @@ import (
 
 // # A turn
 //
-//	Begin     the time is read once; what is due runs: timeouts, expiry, policies
+//	Begin     the time is read once; what is due runs: expiry, the schedule, policies,
+//	          timeouts
 //	Do …      every command that has arrived is a unit: check, run, serve
 //	End       one batch is committed (and synced); then replies may leave
 //
@@ -25,7 +26,8 @@ import (
 // nothing and waits for nothing.
 //
 // A *unit* is what nobody sees half of: a command, an EXEC with all its
-// commands, a blocked command that is served, a timeout, a slice of the sweep.
+// commands, a blocked command that is served, a timeout, a scheduled command, a
+// slice of the sweep.
 // After each unit, and before the next, those who wait for a key that the unit
 // made ready are served, oldest first (rule R2): otherwise an LPOP later in the
 // same turn would overtake a BLPOP that has waited for minutes.
@@ -65,6 +67,7 @@ func (b *Broker) Begin(now time.Time) {
 		b.server.Latency(commands.LatencyExpire, now, b.options.Elapsed()-began)
 		b.settle()
 	}
+	b.runSchedule()
 	b.tend()
 	b.wakeWaits()
 	b.moveUp()
@@ -134,6 +137,9 @@ func (b *Broker) Deadline() (at time.Time, ok bool) {
 		earlier(t)
 	}
 	if t, due := b.nextTend(); due {
+		earlier(t)
+	}
+	if t, due := b.nextScheduled(); due {
 		earlier(t)
 	}
 	if len(b.paused) > 0 {
@@ -308,7 +314,7 @@ func (b *Broker) execute(s *Session, cmd *commands.Command, args [][]byte, out *
 	c.Session, c.Server, c.ReplyBytesMax = s, b.server, b.server.ReplyBytesMax()
 	s.Running = true
 	mark := c.Out.Mark()
-	b.call(c)
+	_ = b.call(c) // the reply says it
 	if w := c.TakeWait(); w != nil {
 		c.Out.Truncate(mark)
 		if err := b.mayWait(w); err != nil {
@@ -333,8 +339,9 @@ func (b *Broker) execute(s *Session, cmd *commands.Command, args [][]byte, out *
 	}
 }
 
-// call runs a handler, turns its error into a reply and counts.
-func (b *Broker) call(c *commands.Ctx) {
+// call runs a handler, turns its error into a reply, which it returns as well, and
+// counts.
+func (b *Broker) call(c *commands.Ctx) error {
 	mark := c.Out.Mark()
 	edits := c.Tx.Edits()
 	c.Tx.NoTouch = c.Session.NoTouch || c.Cmd.Has(commands.Touches)
@@ -355,7 +362,7 @@ func (b *Broker) call(c *commands.Ctx) {
 		b.server.Remember(c)
 	}
 	if err == nil {
-		return
+		return nil
 	}
 	if c.Tx.Edits() != edits && !c.Cmd.Has(commands.Blocking) {
 		panic(fmt.Sprintf("broker: %s answers an error after it has written (rule R3): %v", c.Cmd.FullName(), err))
@@ -363,6 +370,7 @@ func (b *Broker) call(c *commands.Ctx) {
 	c.Out.Truncate(mark)
 	c.Cmd.Stats.Failed++
 	b.fail(c.Out, err)
+	return err
 }
 
 // bounded runs a handler with a bound for the length of its reply. A read that
@@ -555,7 +563,7 @@ func (b *Broker) runQueued(c *commands.Ctx, queue []commands.Queued) error {
 			Cmd: q.Cmd, Args: commands.NewArgs(q.Cmd, q.Args), Tx: b.tx.In(c.Session.DB), Out: c.Out,
 			Session: c.Session, Server: b.server, InExec: true, ReplyBytesMax: room, Detachable: reads,
 		}
-		b.call(&inner)
+		_ = b.call(&inner) // the reply says it
 		if inner.TakeDetach() {
 			b.passOver(c, queue[i+1:])
 			return c.Detach()

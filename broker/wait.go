@@ -294,7 +294,7 @@ func (b *Broker) rerun(s *Session) bool {
 	}
 	s.Running = true
 	mark := c.Out.Mark()
-	b.call(c)
+	_ = b.call(c) // the reply says it
 	b.server.TellOwn()
 	s.Running = false
 	if again := c.TakeWait(); again != nil {

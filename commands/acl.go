@@ -257,7 +257,7 @@ func aclDryRun(c *Ctx) error {
 	if !cmd.ArityFits(len(call)) {
 		return ArityError(cmd)
 	}
-	switch denied, at := cmd.deniedTo(u, call); denied {
+	switch cmd, denied, at := cmd.deniedTo(u, call); denied {
 	case acl.Allowed:
 		c.Out.OK()
 	case acl.DeniedCommand:

@@ -39,6 +39,10 @@ var addNoMessage = map[string]string{
 	"xgroup|createconsumer": "a consumer",
 	"xsetid":                "an ID",
 	"xidmprecord":           "what a message became that is there",
+	"schedule|in":           "what asks for room when it runs",
+	"schedule|at":           "what asks for room when it runs",
+	"schedule|every":        "what asks for room when it runs",
+	"schedule|cron":         "what asks for room when it runs",
 }
 
 // Each command that adds messages asks whether there is room.

@@ -5,9 +5,13 @@ import (
 	runtimedebug "runtime/debug"
 
 	"github.com/cairnmq/cairn/lists"
+	"github.com/cairnmq/cairn/schedule"
 	"github.com/cairnmq/cairn/storage"
 	"github.com/cairnmq/cairn/streams"
 )
+
+// CheckTimer says what is wrong with a timer (storage.Check).
+func CheckTimer(t storage.Timer) error { return schedule.Check(t) }
 
 // CheckObject reads all that belongs to a key and says what does not fit
 // together (storage.Check).

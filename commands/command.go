@@ -89,6 +89,10 @@ type Command struct {
 	KeysFunc func(args [][]byte) (at []int, ok bool)
 	// KeySearch says for COMMAND INFO how KeysFunc finds them.
 	KeySearch KeySearch
+	// CallAt says, of a command that holds the call of another (SCHEDULE), where
+	// that begins. Its keys and channels are those of the other, and who makes it
+	// needs the right to both.
+	CallAt func(args [][]byte) int
 	// Access says what happens to the data at the keys, in the words of COMMAND
 	// INFO ("RW access delete"): one for all keys, or one for each. Empty: "RO
 	// access" for ReadOnly, "RW update" for Write.
@@ -115,6 +119,7 @@ type Command struct {
 	// OnTimeout writes the reply of a blocking command whose time ran out.
 	OnTimeout func(*resp.Buffer)
 
+	table       *Table
 	container   *Command // of a subcommand
 	subcommands map[string]*Command
 	order       []*Command // the subcommands as written
@@ -156,6 +161,9 @@ func (c *Command) ArityFits(n int) bool {
 
 // KeyIndexes returns the places of the keys in a call.
 func (c *Command) KeyIndexes(args [][]byte) (at []int, ok bool) {
+	if c.CallAt != nil {
+		return c.heldKeyIndexes(args)
+	}
 	if c.KeysFunc != nil {
 		return c.KeysFunc(args)
 	}
@@ -205,7 +213,7 @@ func NewTable() *Table {
 	for _, list := range [][]Command{
 		connectionCommands, clientCommands, clientTrackingCommands, keyCommands, expireCommands, listCommands, blockingListCommands, listMoveManyCommands,
 		streamCommands, streamProducerCommands, streamGroupCommands, streamRedriveCommands, dumpCommands, sortCommands, waitCommands,
-		pubsubCommands, transactionCommands, adminCommands, singleNodeCommands, aclCommands, docsCommands, policyCommands,
+		pubsubCommands, scheduleCommands, transactionCommands, adminCommands, singleNodeCommands, aclCommands, docsCommands, policyCommands,
 	} {
 		for _, c := range list {
 			t.add(&c)
@@ -217,6 +225,7 @@ func NewTable() *Table {
 }
 
 func (t *Table) add(c *Command) {
+	c.table = t
 	if c.Parent == "" {
 		if t.byName[c.Name] != nil {
 			panic("commands: two entries for " + c.Name)

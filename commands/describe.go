@@ -23,7 +23,7 @@ var flagWords = []struct {
 // flagNames returns the command's flags as COMMAND INFO shows them.
 func (c *Command) flagNames() []string {
 	flags := c.Flags
-	if c.KeysFunc != nil {
+	if c.KeysFunc != nil || c.CallAt != nil {
 		flags |= MovableKeys
 	}
 	var names []string
@@ -99,6 +99,8 @@ type keySpec struct {
 // keySpecs returns the command's key specifications.
 func (c *Command) keySpecs() []keySpec {
 	switch {
+	case c.CallAt != nil:
+		return []keySpec{{flags: c.access(0), unknown: true}}
 	case c.KeySearch.Keyword != "":
 		return []keySpec{{
 			flags: c.access(0), keyword: c.KeySearch.Keyword, from: c.KeySearch.From, lastKey: -1, step: 1, limit: 2,

@@ -328,10 +328,15 @@ const (
 func keysOf(c *Ctx) (cmd *Command, keys [][]byte, err error) {
 	call := c.Args.Rest()
 	cmd, err = c.Server.Table.Resolve(call)
+	if err == nil && cmd.ArityFits(len(call)) {
+		if inner, at := cmd.held(call); inner != nil {
+			cmd, call = inner, call[at:]
+		}
+	}
 	switch {
 	case err != nil:
 		return nil, nil, errGetKeysCommand
-	case cmd.Has(PubSub) || (cmd.Keys.First == 0 && cmd.KeysFunc == nil):
+	case cmd.Has(PubSub) || (cmd.Keys.First == 0 && cmd.KeysFunc == nil && cmd.CallAt == nil):
 		return nil, nil, errGetKeysNone
 	case !cmd.ArityFits(len(call)):
 		return nil, nil, errGetKeysArity

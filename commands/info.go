@@ -82,6 +82,7 @@ var infoSections = []struct {
 	{"Latencystats", false, infoLatencyStats},
 	{"Cluster", true, func(r *report) { r.put("cluster_enabled", 0) }},
 	{"Keyspace", true, infoKeyspace},
+	{"Schedule", true, infoSchedule},
 	{"Cairn", true, infoCairn},
 }
 

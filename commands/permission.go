@@ -52,9 +52,18 @@ func (srv *Server) Permit(s *Session, cmd *Command, args [][]byte, now time.Time
 	if s.Multi != nil {
 		context = acl.InMulti
 	}
-	switch srv.denied(s, cmd, args, context, now) {
+	return srv.permit(s, cmd, args, context, now)
+}
+
+// PermitScheduled is Permit for a scheduled command that is due.
+func (srv *Server) PermitScheduled(s *Session, cmd *Command, args [][]byte, now time.Time) error {
+	return srv.permit(s, cmd, args, acl.Scheduled, now)
+}
+
+func (srv *Server) permit(s *Session, cmd *Command, args [][]byte, context string, now time.Time) error {
+	switch what, denied := srv.denied(s, cmd, args, context, now); denied {
 	case acl.DeniedCommand:
-		return errDeniedCommand(cmd)
+		return errDeniedCommand(what)
 	case acl.DeniedKey:
 		return errDeniedKey
 	case acl.DeniedChannel:
@@ -65,22 +74,22 @@ func (srv *Server) Permit(s *Session, cmd *Command, args [][]byte, now time.Time
 
 // PermitQueued is Permit for a command of a transaction that runs now.
 func (srv *Server) PermitQueued(s *Session, q Queued, now time.Time) error {
-	if denied := srv.denied(s, q.Cmd, q.Args, acl.InMulti, now); denied != acl.Allowed {
+	if _, denied := srv.denied(s, q.Cmd, q.Args, acl.InMulti, now); denied != acl.Allowed {
 		return errDeniedQueued(denied)
 	}
 	return nil
 }
 
-func (srv *Server) denied(s *Session, cmd *Command, args [][]byte, context string, now time.Time) acl.Denied {
-	denied, at := cmd.deniedTo(s.User, args)
+func (srv *Server) denied(s *Session, cmd *Command, args [][]byte, context string, now time.Time) (*Command, acl.Denied) {
+	what, denied, at := cmd.deniedTo(s.User, args)
 	switch denied {
 	case acl.Allowed:
 	case acl.DeniedCommand:
-		srv.noteDenied(s, acl.Entry{Reason: denied, Context: context, Object: cmd.FullName(), User: s.User.Name()}, args, now)
+		srv.noteDenied(s, acl.Entry{Reason: denied, Context: context, Object: what.FullName(), User: s.User.Name()}, args, now)
 	default:
 		srv.noteDenied(s, acl.Entry{Reason: denied, Context: context, Object: string(args[at]), User: s.User.Name()}, args, now)
 	}
-	return denied
+	return what, denied
 }
 
 func (srv *Server) noteDenied(s *Session, e acl.Entry, args [][]byte, now time.Time) {
@@ -89,13 +98,24 @@ func (srv *Server) noteDenied(s *Session, e acl.Entry, args [][]byte, now time.T
 	srv.Denials.Add(e, srv.Config.ACLLogMaxLen)
 }
 
-// deniedTo returns what a user lacks for a call, and the argument that is to
-// blame.
-func (c *Command) deniedTo(u *acl.User, args [][]byte) (denied acl.Denied, at int) {
+// deniedTo returns what a user lacks for a call, of which command, as a call may
+// hold another, and the argument that is to blame.
+func (c *Command) deniedTo(u *acl.User, args [][]byte) (what *Command, denied acl.Denied, at int) {
 	if u.Unrestricted() {
-		return acl.Allowed, 0
+		return c, acl.Allowed, 0
 	}
-	return u.Check(c.call(u, args))
+	if c.CallAt == nil {
+		denied, at = u.Check(c.call(u, args))
+		return c, denied, at
+	}
+	if denied, at = u.Check(&acl.Call{Command: c.id, Args: args}); denied != acl.Allowed {
+		return c, denied, at
+	}
+	if inner, begin := c.held(args); inner != nil {
+		what, denied, at = inner.deniedTo(u, args[begin:])
+		return what, denied, at + begin
+	}
+	return c, acl.Allowed, 0
 }
 
 func (c *Command) call(u *acl.User, args [][]byte) *acl.Call {
@@ -132,6 +152,13 @@ func (c *Command) keyUses(args [][]byte) []acl.KeyUse {
 
 // channelUses returns the channels that a call sends to or listens to.
 func (c *Command) channelUses(args [][]byte) (uses []acl.ChannelUse) {
+	if inner, at := c.held(args); inner != nil {
+		uses = inner.channelUses(args[at:])
+		for i := range uses {
+			uses[i].At += at
+		}
+		return uses
+	}
 	if c.Channels.First == 0 {
 		return nil
 	}

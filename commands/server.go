@@ -193,4 +193,5 @@ type Counters struct {
 	UnexpectedError  int64
 	Denied           [acl.Denials]int64
 	Queues           QueueCounters // of all queues
+	Scheduled        Scheduled
 }

@@ -18,7 +18,9 @@ func everyCommand() (list []*Command) {
 
 // takeNoKeys are the commands that read or write the keyspace without naming
 // keys.
-var takeNoKeys = []string{"dbsize", "flushall", "flushdb", "keys", "randomkey", "scan", "swapdb"}
+var takeNoKeys = []string{
+	"dbsize", "flushall", "flushdb", "keys", "randomkey", "scan", "schedule|cancel", "schedule|get", "schedule|list", "swapdb",
+}
 
 // blockUnmarked are the commands that wait for no key and are not marked as
 // blocking.
@@ -63,7 +65,7 @@ func TestTableIsComplete(t *testing.T) {
 			t.Errorf("%s: both ReadOnly and Write", name)
 		}
 		onData := c.Flags&(ReadOnly|Write) != 0
-		hasKeys := c.Keys.First > 0 || c.KeysFunc != nil
+		hasKeys := c.Keys.First > 0 || c.KeysFunc != nil || c.CallAt != nil
 		if onData && hasKeys == slices.Contains(takeNoKeys, name) {
 			t.Errorf("%s: keys %v", name, hasKeys)
 		}
@@ -107,7 +109,7 @@ func TestKeysAgreeWithSyntax(t *testing.T) {
 			continue
 		}
 		specs := 0
-		if !c.Has(PubSub) {
+		if !c.Has(PubSub) && c.CallAt == nil { // its keys are in the call that it holds
 			specs = len(c.keySpecs())
 		}
 		if n := keySpecsIn(args); n != specs {

@@ -20,7 +20,7 @@ var ErrProblems = errors.New("the data folder is damaged")
 // and writes what it has looked at, and what is wrong, to out. It returns
 // ErrProblems if anything is.
 func Check(fs vfs.FS, dir string, out io.Writer, progress io.Writer) error {
-	c := storage.Check{Object: commands.CheckObject}
+	c := storage.Check{Object: commands.CheckObject, Timer: commands.CheckTimer}
 	p := newProgress(progress)
 	c.Progress = p.told
 	problems := 0
@@ -41,7 +41,8 @@ func Check(fs vfs.FS, dir string, out io.Writer, progress io.Writer) error {
 		}
 		return fmt.Errorf("%s: %w: %d problems were found. Keep a copy of the folder; cairn restore brings a backup back", dir, ErrProblems, problems)
 	}
-	fmt.Fprintf(out, "%s is sound: %d tables of %s, %d keys, %d records\n", dir, tables.Tables, size(tables.TableBytes), tables.Keys, tables.Records)
+	fmt.Fprintf(out, "%s is sound: %d tables of %s, %d keys, %d records, %d scheduled commands\n",
+		dir, tables.Tables, size(tables.TableBytes), tables.Keys, tables.Records, tables.Timers)
 	return nil
 }
 

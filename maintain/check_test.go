@@ -14,6 +14,7 @@ import (
 
 	"github.com/cairnmq/cairn/lists"
 	"github.com/cairnmq/cairn/policy"
+	"github.com/cairnmq/cairn/schedule"
 	"github.com/cairnmq/cairn/storage"
 	"github.com/cairnmq/cairn/streams"
 )
@@ -263,5 +264,30 @@ func TestCheckNamesTables(t *testing.T) {
 func TestCheckOfNothing(t *testing.T) {
 	if err := Check(vfs.NewMem(), "/data", io.Discard, nil); !errors.Is(err, storage.ErrNoData) {
 		t.Error(err)
+	}
+}
+
+// What is scheduled is checked, too.
+func TestCheckSchedule(t *testing.T) {
+	fs := vfs.NewMem()
+	s := openStore(t, fs)
+	turn(t, s, func(tx *storage.Tx) {
+		schedule.Add(tx, &schedule.Entry{ID: "good", Due: 5000, Args: [][]byte{[]byte("LPUSH"), []byte("q"), []byte("x")}})
+	})
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := Check(fs, "/data", &out, io.Discard); err != nil || !strings.Contains(out.String(), "1 scheduled command") {
+		t.Errorf("%v\n%s", err, out.String())
+	}
+	s = openStore(t, fs)
+	turn(t, s, func(tx *storage.Tx) { tx.AddTimer("bad", 6000, []byte("?")) })
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	out.Reset()
+	if err := Check(fs, "/data", &out, io.Discard); !errors.Is(err, ErrProblems) || !strings.Contains(out.String(), `the timer "bad" at 6000: it makes no sense as a scheduled command`) {
+		t.Errorf("%v\n%s", err, out.String())
 	}
 }

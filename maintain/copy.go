@@ -73,7 +73,7 @@ func copyInto(fs vfs.FS, from, to string, p *progress) error {
 func sound(fs vfs.FS, dir string, p *progress) error {
 	var first error
 	_, err := check(fs, dir, storage.Check{
-		Object: commands.CheckObject, Progress: p.told,
+		Object: commands.CheckObject, Timer: commands.CheckTimer, Progress: p.told,
 		Problem: func(err error) {
 			if first == nil {
 				first = err
