@@ -234,7 +234,7 @@ func pop(c *Ctx, end lists.End) error {
 	}
 	key := c.Args.Next()
 	if !c.Args.More() {
-		l, ok, err := lists.Open(c.Tx, key)
+		l, ok, err := c.openToTake(key)
 		if err != nil {
 			return err
 		}
@@ -249,7 +249,7 @@ func pop(c *Ctx, end lists.End) error {
 	if err := c.Args.Err(); err != nil {
 		return err
 	}
-	l, ok, err := lists.Open(c.Tx, key)
+	l, ok, err := c.openToTake(key)
 	if err != nil {
 		return err
 	}
@@ -764,7 +764,7 @@ func lmove(c *Ctx) error {
 
 // move moves one element and answers it, or answers that there is none.
 func move(c *Ctx, source, destination []byte, from, to lists.End) error {
-	src, ok, err := lists.Open(c.Tx, source)
+	src, ok, err := c.openToTake(source)
 	if err != nil {
 		return err
 	}
@@ -824,7 +824,7 @@ func moveOrBlock(c *Ctx, source, destination []byte, from, to lists.End) error {
 	if err := c.Args.Err(); err != nil {
 		return err
 	}
-	_, ok, err := lists.Open(c.Tx, source)
+	_, ok, err := c.openToTake(source)
 	if err != nil {
 		return err
 	}
@@ -847,7 +847,7 @@ func blockingPop(c *Ctx, end lists.End) error {
 		return err
 	}
 	for _, key := range keys {
-		l, ok, err := lists.Open(c.Tx, key)
+		l, ok, err := c.openToTake(key)
 		if err != nil {
 			return err
 		}
@@ -887,7 +887,7 @@ func popFirst(c *Ctx, timeout []byte) error {
 		return err
 	}
 	for _, key := range keys {
-		l, ok, err := lists.Open(c.Tx, key)
+		l, ok, err := c.openToTake(key)
 		if err != nil {
 			return err
 		}

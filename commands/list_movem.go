@@ -82,7 +82,7 @@ func readMoveMany(c *Ctx, blocking bool) (m moveMany, err error) {
 
 // run moves what there is, or waits for it, or answers that there is nothing.
 func (m moveMany) run(c *Ctx) error {
-	src, ok, err := lists.Open(c.Tx, m.source)
+	src, ok, err := c.openToTake(m.source)
 	if err != nil {
 		return err
 	}

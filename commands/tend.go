@@ -3,6 +3,7 @@ package commands
 import (
 	"slices"
 
+	"github.com/cairnmq/cairn/lists"
 	"github.com/cairnmq/cairn/policy"
 	"github.com/cairnmq/cairn/storage"
 	"github.com/cairnmq/cairn/streams"
@@ -31,6 +32,10 @@ func (srv *Server) Tend(tx *storage.Tx, key []byte, limit int) (did int) {
 	case storage.TypeStream:
 		if s, err := streams.Of(tx, o); err == nil {
 			return srv.tendStream(tx, key, s, limit)
+		}
+	case storage.TypeList:
+		if e := srv.Policies.Of(key); e != nil {
+			return srv.expireList(tx, key, lists.Of(tx, o), &e.Settings, limit)
 		}
 	}
 	return 0

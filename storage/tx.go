@@ -114,6 +114,14 @@ func (tx *Tx) ReadOnly() bool { return tx.readOnly }
 // must not have moved it; keys that were found to have run out do not count.
 func (tx *Tx) Edits() int { return tx.edits }
 
+// Aside runs do, whose changes are not the command's doing: it may still answer an
+// error.
+func (tx *Tx) Aside(do func()) {
+	edits := tx.edits
+	do()
+	tx.edits = edits
+}
+
 // TakeLookups returns how many keys were looked up since the last call, those
 // that existed and those that did not.
 func (tx *Tx) TakeLookups() (hits, misses int64) {
@@ -317,11 +325,11 @@ func (tx *Tx) expire(o *Object) {
 		o.expireAt = 0
 		return
 	}
-	edits := tx.edits
-	tx.Drop(o)
-	tx.Event(o, TypeNone, "expired")
-	tx.store.Expired++
-	tx.edits = edits // not the command's doing
+	tx.Aside(func() {
+		tx.Drop(o)
+		tx.Event(o, TypeNone, "expired")
+		tx.store.Expired++
+	})
 }
 
 // Changed says that the object is not what it was: its metadata are written at
