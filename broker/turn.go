@@ -116,7 +116,14 @@ func (b *Broker) commit() error {
 	if b.options.Config.AppendFsync != config.FsyncAlways {
 		event = commands.LatencyWrite
 	}
-	b.server.Latency(event, b.now, b.options.Elapsed()-began)
+	took := b.options.Elapsed() - began
+	b.server.Latency(event, b.now, took)
+	if n := b.store.WriteStalls(); n != b.stalls {
+		b.server.Counters.WriteStalls += n - b.stalls
+		b.server.Counters.WriteStallTime += took
+		b.server.Latency(commands.LatencyStall, b.now, took)
+		b.stalls = n
+	}
 	return err
 }
 

@@ -223,6 +223,7 @@ func configSetSecrets(args [][]byte) (at []int) {
 
 func configResetStat(c *Ctx) error {
 	c.Server.Counters = Counters{}
+	c.Server.queues = nil
 	c.Server.Store.Expired = 0
 	c.Server.rates = rates{}
 	for _, cmd := range c.Server.Table.All() {

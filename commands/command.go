@@ -213,7 +213,7 @@ func NewTable() *Table {
 	for _, list := range [][]Command{
 		connectionCommands, clientCommands, clientTrackingCommands, keyCommands, expireCommands, listCommands, blockingListCommands, listMoveManyCommands,
 		streamCommands, streamProducerCommands, streamGroupCommands, streamRedriveCommands, dumpCommands, sortCommands, waitCommands,
-		pubsubCommands, scheduleCommands, transactionCommands, adminCommands, singleNodeCommands, aclCommands, docsCommands, policyCommands,
+		pubsubCommands, scheduleCommands, transactionCommands, adminCommands, singleNodeCommands, aclCommands, docsCommands, policyCommands, queueCommands,
 	} {
 		for _, c := range list {
 			t.add(&c)

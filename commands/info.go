@@ -83,6 +83,7 @@ var infoSections = []struct {
 	{"Cluster", true, func(r *report) { r.put("cluster_enabled", 0) }},
 	{"Keyspace", true, infoKeyspace},
 	{"Schedule", true, infoSchedule},
+	{"Queues", true, infoQueues},
 	{"Cairn", true, infoCairn},
 }
 

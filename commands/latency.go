@@ -71,6 +71,7 @@ const (
 	LatencyFastCommand = "fast-command"     // one that is
 	LatencySync        = "aof-fsync-always" // the commit of a turn, with its sync
 	LatencyWrite       = "aof-write"        // the commit of a turn that is synced later
+	LatencyStall       = "write-stall"      // a commit that the storage engine had wait
 	LatencyExpire      = "expire-cycle"     // removing what ran out or was dropped
 )
 
@@ -216,6 +217,7 @@ var latencyAdvice = map[string]string{
 	LatencyFastCommand: "Such commands take microseconds, unless they have many or large arguments: the process may not have got the processor or its memory in time. Look at the load and the swapping of the machine.",
 	LatencySync:        "The disk was that slow, and every write waits for it. A disk with a cache that survives power failures helps; so does appendfsync everysec, at the price of a second.",
 	LatencyWrite:       "The system did not take the data at once: its buffers are full, or the disk is busy.",
+	LatencyStall:       "The disk is slower than what is written: memtables wait for it, or there are too many tables to merge. Bound the queues, or give it a faster disk.",
 	LatencyExpire:      "Many keys ran out or were dropped at the same time.",
 }
 

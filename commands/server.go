@@ -194,4 +194,6 @@ type Counters struct {
 	Denied           [acl.Denials]int64
 	Queues           QueueCounters // of all queues
 	Scheduled        Scheduled
+	WriteStalls      int64         // how often the engine had writes wait
+	WriteStallTime   time.Duration // what the commits took that had to
 }

@@ -19,7 +19,7 @@ func everyCommand() (list []*Command) {
 // takeNoKeys are the commands that read or write the keyspace without naming
 // keys.
 var takeNoKeys = []string{
-	"dbsize", "flushall", "flushdb", "keys", "randomkey", "scan", "schedule|cancel", "schedule|get", "schedule|list", "swapdb",
+	"dbsize", "flushall", "flushdb", "keys", "queue|list", "randomkey", "scan", "schedule|cancel", "schedule|get", "schedule|list", "swapdb",
 }
 
 // blockUnmarked are the commands that wait for no key and are not marked as

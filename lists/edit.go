@@ -110,6 +110,7 @@ func (l List) insert(side End, position uint64, behind int, e []byte) {
 	pieces := l.split(l.pieces(w), i, int(position-from)+behind, piece{n: 1, changed: true, run: l.newRun()}, 0)
 	l.count++
 	l.bytes += int64(len(e))
+	l.o.In.Add(1, l.tx.NowMillis())
 	l.lay(w, side.Opposite(), items, pieces)
 }
 
@@ -199,6 +200,7 @@ func (l List) removeAt(indexes []int64, size int64) error {
 	}
 	l.count -= n
 	l.bytes -= n * size
+	l.o.Out.Add(n, l.tx.NowMillis())
 	l.lay(w, side.Opposite(), items, pieces)
 	return nil
 }
@@ -265,6 +267,7 @@ func (l List) trimEnd(end End, n int64) {
 		return
 	}
 	l.save()
+	l.o.Out.Add(n, l.tx.NowMillis())
 	if end == Left {
 		l.head += uint64(n)
 		first := l.first

@@ -164,6 +164,7 @@ func (l List) push(end End, e []byte) {
 	if end == Left || w == &l.back {
 		l.shrink(w, end.Opposite())
 	}
+	l.o.In.Add(1, l.tx.NowMillis())
 }
 
 // addToRun makes an element that was pushed part of a run, which is a new one
@@ -336,6 +337,7 @@ func (l List) pop(end End) []byte {
 	}
 	l.count--
 	l.bytes -= int64(len(e))
+	l.o.Out.Add(1, l.tx.NowMillis())
 	if l.back.empty() {
 		l.back.from = l.tail()
 	}

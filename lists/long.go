@@ -22,6 +22,7 @@ func (l List) Cut(end End, n, bytes int64) {
 		l.popped(end)
 		return
 	}
+	l.o.Out.Add(n, l.tx.NowMillis())
 	l.tx.Event(l.o, storage.TypeList, popEvent(end))
 	l.tx.Event(l.o, storage.TypeNone, "del")
 	l.tx.Drop(l.o)

@@ -68,6 +68,9 @@ type Object struct {
 	// Meta is the type's part of the metadata as last read from disk.
 	Meta []byte
 
+	// In and Out count the messages that come and go.
+	In, Out Meter
+
 	space    *space
 	typ      Type
 	id       uint64

@@ -122,6 +122,7 @@ type Store struct {
 	logf          func(format string, args ...any)
 	rotated       atomic.Bool // a memtable has become full
 	quiet         atomic.Bool // a memtable is flushed because it is old
+	stalls        atomic.Int64
 }
 
 // Open opens the store in dir, which is created if need be.
@@ -189,6 +190,11 @@ func openLocked(dir string, o Options, lock *pebble.Lock) (*Store, error) {
 	s.fs = s.fullFS(o.FS)
 	options := pebbleOptions(s.fs, o, engine)
 	options.EventListener.FlushBegin = func(pebble.FlushInfo) { s.rotated.Store(true) }
+	options.EventListener.WriteStallBegin = func(i pebble.WriteStallBeginInfo) {
+		s.stalls.Add(1)
+		options.Logger.Errorf("writes wait: %s", i.Reason)
+	}
+	options.EventListener.WriteStallEnd = func() { options.Logger.Errorf("writes go on") }
 	options.EventListener.FlushEnd = func(pebble.FlushInfo) { s.noteFlush() }
 	if o.tune != nil {
 		o.tune(options)
@@ -242,7 +248,6 @@ func pebbleOptions(fs vfs.FS, o Options, log *engineLog) *pebble.Options {
 		DataCorruption:  log.corrupted,
 		BackgroundError: func(err error) { options.Logger.Errorf("in the background: %v", err) },
 		DiskSlow:        func(i pebble.DiskSlowInfo) { options.Logger.Errorf("%s", i) },
-		WriteStallBegin: func(i pebble.WriteStallBeginInfo) { options.Logger.Errorf("writes wait: %s", i.Reason) },
 	}
 	for i := range options.Levels {
 		options.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
@@ -618,3 +623,7 @@ func (tx *Tx) SpaceBytes(o *Object) uint64 {
 	}
 	return n
 }
+
+// WriteStalls returns how often the engine has had writes wait, because memtables
+// cannot be flushed, or tables be merged, as fast as they come.
+func (s *Store) WriteStalls() int64 { return s.stalls.Load() }

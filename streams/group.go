@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/cairnmq/cairn/resp"
+	"github.com/cairnmq/cairn/storage"
 )
 
 // Group is a consumer group: how far it has read the stream, who its consumers
@@ -26,6 +27,9 @@ type Group struct {
 
 	// DropIdle has looked for consumers idle for so long, and need not before then.
 	idleChecked, idleNext int64
+
+	// Acked counts the entries that are acknowledged.
+	Acked storage.Meter
 
 	listed bool     // on the stream's list of groups with something to write
 	moved  bool     // the header is to be written

@@ -73,6 +73,7 @@ func (g *Group) Ack(ids []ID) (acknowledged int) {
 		}
 	}
 	if acknowledged > 0 {
+		g.Acked.Add(int64(acknowledged), g.s.tx.NowMillis())
 		g.s.tx.ChangedQuietly(g.s.o, "")
 	}
 	return acknowledged

@@ -122,6 +122,7 @@ func (g *Group) AckDelete(ids []ID, mode Refs) []Deleted {
 			continue
 		}
 		released = true
+		g.Acked.Add(1, s.tx.NowMillis())
 		r.drop(id)
 		if results[i] = s.deleteUnless(id, r); results[i] == DeletedNot {
 			results[i] = DeletedDone // long ago

@@ -133,6 +133,7 @@ func (s *Stream) add(id ID, values [][]byte, limits NodeLimits) {
 	s.tx.Put(s.o, new(subKey).entry(id), s.record)
 	s.length++
 	s.added++
+	s.o.In.Add(1, s.tx.NowMillis())
 	for _, v := range values {
 		s.bytes += uint64(len(v))
 	}

@@ -241,6 +241,7 @@ func (s *Stream) cut(c Cut) {
 		s.tx.DeleteRange(s.o, new(subKey).entry(s.first), new(subKey).entry(c.first))
 	}
 	s.length -= c.count
+	s.o.Out.Add(int64(c.count), s.tx.NowMillis())
 	s.bytes -= c.bytes
 	s.first = c.first
 	s.node.gone(c.open)
@@ -263,6 +264,7 @@ func (s *Stream) clear() {
 	} else {
 		s.tx.DeleteRange(s.o, new(subKey).entry(s.first), behind(s.top))
 	}
+	s.o.Out.Add(int64(s.length), s.tx.NowMillis())
 	s.length, s.bytes = 0, 0
 	s.first, s.top = ID{}, ID{}
 	s.node.live = 0
@@ -301,6 +303,7 @@ func (s *Stream) erase(id ID) bool {
 	}
 	s.tx.DeleteOnce(s.o, new(subKey).entry(id))
 	s.length--
+	s.o.Out.Add(1, s.tx.NowMillis())
 	s.bytes -= uint64(len(e.data))
 	if s.node.has(id) {
 		s.node.gone(1)
