@@ -44,6 +44,10 @@ bench: build ## compares with PEER (redis-server) in ROUNDS (5) rounds, writes d
 	bin/cairn-bench -peer '$(PEER)' -rounds $(ROUNDS) $(if $(ONLY),-only '$(ONLY)') $(if $(QUICK),-quick) $(if $(BACKLOG),-backlog $(BACKLOG)) \
 		$(if $(OUT),-out '$(OUT)') $(if $(AGAINST),-against '$(AGAINST)')
 
+overload: build ## producers three times as fast as consumers at a bounded queue, writes docs/overload.md (TIME=2m RATE=500)
+	go build -trimpath -o bin/cairn-overload ./bench/overload
+	bin/cairn-overload $(if $(TIME),-time $(TIME)) $(if $(RATE),-rate $(RATE))
+
 crowd: ## 10,000 clients: idle, at one key, subscribed, mad
 	go test -count=1 -timeout 30m -v ./compat_test -run '^TestCrowd' -crowd 10000
 
@@ -82,4 +86,4 @@ deps: ## installs what `make check` needs beside Go, on Debian: redis-server, re
 clean: ## removes what was built; ./data stays
 	rm -rf bin coverage.out
 
-.PHONY: help build run test unit race soak compat stall crowd bench fuzz lint docs cover check deps clean
+.PHONY: help build run test unit race soak compat stall crowd bench overload fuzz lint docs cover check deps clean
