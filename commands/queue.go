@@ -68,7 +68,7 @@ func queueInfo(c *Ctx) error {
 		if g == nil {
 			return errNoSuchGroup
 		}
-		q.ofGroup(c, g)
+		q.ofGroup(c, key, g)
 	}
 	q.write(c.Out)
 	return nil
@@ -81,6 +81,7 @@ type queue struct {
 	age                  int64 // of the oldest message, in ms; -1: not known, or none
 	in, out              float64
 	inFlight             int64
+	delayed              int64 // of those in flight; -1: not known
 	counters             QueueCounters
 	producers, consumers int
 
@@ -107,18 +108,41 @@ func queueOf(c *Ctx, key []byte, o *storage.Object) (q queue) {
 		for _, g := range s.Groups() {
 			q.inFlight += int64(g.PendingCount())
 		}
+		q.delayed = delayedIn(c, key, s.Groups()...)
 	}
 	return q
 }
 
 // ofGroup has the queue be what a group sees of it.
-func (q *queue) ofGroup(c *Ctx, g *streams.Group) {
+func (q *queue) ofGroup(c *Ctx, key []byte, g *streams.Group) {
 	q.group, q.lag = true, -1
 	if lag, known := g.Lag(); known {
 		q.lag = lag
 	}
 	q.inFlight = int64(g.PendingCount())
+	q.delayed = delayedIn(c, key, g)
 	q.out = g.Acked.PerSecond(c.Tx.NowMillis())
+}
+
+// delayedPendingMax is how many pending entries QUEUE INFO looks at.
+const delayedPendingMax = 10_000
+
+// delayedIn returns how many entries of groups that were delivered wait for
+// BACKOFF to be delivered again; -1 if more would have to be looked at than is
+// quickly done.
+func delayedIn(c *Ctx, key []byte, groups ...*streams.Group) (n int64) {
+	looked := 0
+	for _, g := range groups {
+		e := c.Server.Policies.OfGroup(key, []byte(g.Name()))
+		if e == nil || e.BackoffMax == 0 {
+			continue
+		}
+		if looked += g.PendingCount(); looked > delayedPendingMax {
+			return -1
+		}
+		n += g.Delayed(redelivery(&e.Settings), e.Lease)
+	}
+	return n
 }
 
 // oldestMillis returns when the oldest message came, in unix ms: of a stream what
@@ -137,7 +161,7 @@ func oldestMillis(tx *storage.Tx, o *storage.Object) (at int64, known bool) {
 }
 
 func (q *queue) write(out *resp.Buffer) {
-	n := 13
+	n := 14
 	if q.group {
 		n++
 	}
@@ -163,6 +187,7 @@ func (q *queue) write(out *resp.Buffer) {
 	out.BulkString("out-per-second")
 	out.Double(q.out)
 	number("in-flight", q.inFlight)
+	number("delayed", q.delayed)
 	number("redelivered", q.counters.Redelivered)
 	number("dead-lettered", q.counters.DeadLettered)
 	number("rejected", q.counters.Rejected)

@@ -40,12 +40,8 @@ func (c *Ctx) obey(key, group []byte, g *streams.Group) (l leased) {
 	if e := c.Server.Policies.OfGroup(key, group); e != nil {
 		l.Settings = &e.Settings
 	}
-	r := streams.Redelivery{BackoffMin: l.BackoffMin, BackoffMax: l.BackoffMax, DropGone: l.Lease > 0}
+	r := redelivery(l.Settings)
 	if l.DeadLetter != "" {
-		// Without MAXDELIVERIES there is XNACK FATAL, which counts as that many.
-		if r.Most = math.MaxInt64; l.MaxDeliveries > 0 {
-			r.Most = uint64(l.MaxDeliveries)
-		}
 		if r.Stuck = !c.Server.CanBury(c.Tx, key, l.DeadLetter); r.Stuck {
 			c.Server.warnUnburied(string(key), l.DeadLetter)
 		}
@@ -54,6 +50,17 @@ func (c *Ctx) obey(key, group []byte, g *streams.Group) (l leased) {
 	}
 	g.Obey(r)
 	return l
+}
+
+func redelivery(s *policy.Settings) streams.Redelivery {
+	r := streams.Redelivery{BackoffMin: s.BackoffMin, BackoffMax: s.BackoffMax, DropGone: s.Lease > 0}
+	if s.DeadLetter != "" {
+		// Without MAXDELIVERIES there is XNACK FATAL, which counts as that many.
+		if r.Most = math.MaxInt64; s.MaxDeliveries > 0 {
+			r.Most = uint64(s.MaxDeliveries)
+		}
+	}
+	return r
 }
 
 // buryFrom returns what takes entries of a group that are not to be delivered any

@@ -236,6 +236,25 @@ func (g *Group) NextDue(idleMin int64) (at int64, ok bool) {
 	return at, at != dueNever
 }
 
+// Delayed returns how many pending entries have to wait for their next delivery
+// although the last one is over: those given back, and those delivered lease ms
+// ago (0: a delivery has no end) that r makes wait. It looks at all that are pending.
+func (g *Group) Delayed(r Redelivery, lease int64) (n int64) {
+	if !r.delays() {
+		return 0
+	}
+	now := g.s.tx.NowMillis()
+	g.EachPending(ID{}, MaxID, nil, 0, func(p *Pending, owner *Consumer) bool {
+		switch at := r.turn(p); {
+		case owner == nil && at > now,
+			owner != nil && lease > 0 && p.Time+lease <= now && at > now-lease:
+			n++
+		}
+		return true
+	})
+	return n
+}
+
 // openPage is a page of which entries have their turn.
 type openPage struct {
 	*page
