@@ -184,6 +184,7 @@ type Set struct {
 	byName map[string]*Policy
 	order  []*Policy // as they decide: highest priority first, then by name
 	cache  map[string]*keyEffect
+	cached int       // keys in it, and groups of them
 	tends  []*Policy // those that have keys looked after
 	groups bool      // consumers run out
 	// Version changes with every change of the set.
@@ -201,7 +202,7 @@ type keyEffect struct {
 	groups map[string]*Effect
 }
 
-// cachedMax bounds the keys, and the groups of a key, whose effect is kept.
+// cachedMax bounds the keys and groups whose effect is kept.
 const cachedMax = 20_000
 
 // Len returns how many policies there are.
@@ -240,7 +241,7 @@ func (s *Set) Remove(name string) bool {
 }
 
 func (s *Set) changed() {
-	s.cache = nil
+	s.cache, s.cached = nil, 0
 	s.tends, s.groups = nil, false
 	for _, p := range s.order {
 		s.groups = s.groups || p.settings.ConsumerTTL > 0
@@ -313,10 +314,15 @@ func (s *Set) OfGroup(key, group []byte) *Effect {
 	e, known := k.groups[string(group)]
 	if !known {
 		e = s.effect(string(key), string(group), true)
-		if k.groups == nil || len(k.groups) >= cachedMax {
+		if s.cached >= cachedMax {
+			s.cache, s.cached = nil, 0
+			k = s.ofKey(key)
+		}
+		if k.groups == nil {
 			k.groups = make(map[string]*Effect)
 		}
 		k.groups[string(group)] = e
+		s.cached++
 	}
 	return e
 }
@@ -325,10 +331,11 @@ func (s *Set) ofKey(key []byte) *keyEffect {
 	k := s.cache[string(key)]
 	if k == nil {
 		k = &keyEffect{effect: s.effect(string(key), "", false)}
-		if s.cache == nil || len(s.cache) >= cachedMax {
-			s.cache = make(map[string]*keyEffect)
+		if s.cache == nil || s.cached >= cachedMax {
+			s.cache, s.cached = make(map[string]*keyEffect), 0
 		}
 		s.cache[string(key)] = k
+		s.cached++
 	}
 	return k
 }

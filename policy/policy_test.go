@@ -2,6 +2,7 @@ package policy
 
 import (
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -201,4 +202,27 @@ func FuzzDecode(f *testing.F) {
 			t.Fatal("a policy without a record")
 		}
 	})
+}
+
+// What is remembered is bounded, however many groups are asked for.
+func TestRememberedIsBounded(t *testing.T) {
+	p, err := Parse("x", strings.Fields("PATTERN * LEASE 5"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var s Set
+	s.Put(p)
+	for i := range 3 * cachedMax {
+		key, group := strconv.AppendInt(nil, int64(i%7), 10), strconv.AppendInt(nil, int64(i), 10)
+		if e := s.OfGroup(key, group); e == nil || e.Lease != 5 {
+			t.Fatalf("group %s of %s: %v", group, key, e)
+		}
+	}
+	n := len(s.cache)
+	for _, k := range s.cache {
+		n += len(k.groups)
+	}
+	if n != s.cached || n > cachedMax+1 {
+		t.Errorf("%d are remembered, counted were %d", n, s.cached)
+	}
 }
