@@ -200,6 +200,17 @@ func (b *Broker) park(s *Session, cmd *commands.Command, args [][]byte, w comman
 // wait puts a command into the lines where it waits from now on.
 func (b *Broker) wait(s *Session, w *commands.Blocked) {
 	w.Again, w.HeapIndex = w.Wait.Again, -1
+	if w.Wait.Room {
+		w.RoomSince = b.now
+	}
+	setDeadline(w)
+	s.Blocked = w
+	b.waits.add(s)
+}
+
+// setDeadline finds out when a command gives up.
+func setDeadline(w *commands.Blocked) {
+	w.Deadline, w.InTime = time.Time{}, false
 	until := func(from time.Time, d time.Duration) {
 		if at := from.Add(d); d > 0 && (w.Deadline.IsZero() || at.Before(w.Deadline)) {
 			w.Deadline = at
@@ -209,13 +220,11 @@ func (b *Broker) wait(s *Session, w *commands.Blocked) {
 		until(w.Since, w.Wait.Within)
 		w.InTime = !w.Deadline.IsZero()
 		own := w.Deadline
-		until(b.now, w.Wait.Timeout)
+		until(w.RoomSince, w.Wait.Timeout)
 		w.InTime = w.InTime && w.Deadline.Equal(own)
 	} else {
 		until(w.Since, w.Wait.Timeout)
 	}
-	s.Blocked = w
-	b.waits.add(s)
 }
 
 // waitOn has a parked command wait on that has run again. It keeps its place,
@@ -229,7 +238,34 @@ func (b *Broker) waitOn(s *Session, again *commands.Wait) {
 		return
 	}
 	w.Wait.TimeoutError = again.TimeoutError
+	if w.Wait.Room {
+		b.waitForRoom(s, again.Timeout)
+	}
 	b.waits.deadlines.again(s, again.Again)
+}
+
+// waitForRoom changes how long a producer waits, as a policy may have.
+func (b *Broker) waitForRoom(s *Session, timeout time.Duration) {
+	w := s.Blocked
+	if w.Wait.Timeout == timeout {
+		return
+	}
+	b.waits.deadlines.remove(s)
+	w.Wait.Timeout = timeout
+	setDeadline(w)
+	b.waits.deadlines.add(s)
+}
+
+// waitAlike has a command wait as one of its class does that has just looked and
+// found nothing: under other policies than when it began to wait, perhaps.
+func (b *Broker) waitAlike(s *Session, other *commands.Blocked) {
+	w := s.Blocked
+	switch {
+	case w.Wait.Room:
+		b.waitForRoom(s, other.Wait.Timeout)
+	case !other.Again.IsZero() && (w.Again.IsZero() || other.Again.Before(w.Again)):
+		b.waits.deadlines.again(s, other.Again)
+	}
 }
 
 // serve asks those who wait for the given keys, and for the keys that serving
@@ -247,7 +283,7 @@ func (b *Broker) serveKey(ref storage.KeyRef) (ready []storage.KeyRef) {
 	if q == nil {
 		return nil
 	}
-	var barren map[string]bool // classes of which one found nothing
+	var barren map[string]*commands.Blocked // of each class the one that found nothing
 	for n := q.first; n != nil; {
 		next := n.next
 		s, w := n.session, &n.session.Blocked.Wait
@@ -262,16 +298,18 @@ func (b *Broker) serveKey(ref storage.KeyRef) (ready []storage.KeyRef) {
 			b.postponed = append(b.postponed, ref) // its turn comes when the keys are let go
 			return ready
 		}
-		if (t == w.Type || w.AlsoGone) && !barren[w.Class] {
+		if other := barren[w.Class]; other != nil {
+			b.waitAlike(s, other)
+		} else if t == w.Type || w.AlsoGone {
 			class, served := w.Class, b.rerun(s)
 			report := b.report() // also of one that waits on: it may have buried what was in its way
 			b.dirty(report)
 			ready = append(ready, report.Ready...)
 			if !served && class != "" && s.Blocked.Wait.Class == class {
 				if barren == nil {
-					barren = make(map[string]bool)
+					barren = make(map[string]*commands.Blocked)
 				}
-				barren[class] = true
+				barren[class] = s.Blocked
 			}
 		}
 		n = next

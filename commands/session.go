@@ -176,6 +176,8 @@ type Blocked struct {
 	// Again is when the command runs again even if no key is ready (zero: only
 	// then).
 	Again time.Time
+	// RoomSince is when one that waits for room began to.
+	RoomSince time.Time
 	// InTime says of one that waits for room that it is Wait.Within which ends at
 	// Deadline.
 	InTime bool
