@@ -172,7 +172,7 @@ func (c *Ctx) admit(e *policy.Effect, key []byte, have, freed, add load) (ok boo
 		return true, nil
 	case e.Overflow == policy.OverflowBlock && !c.InExec:
 		c.wait = &Wait{
-			Keys: []string{string(key)}, Timeout: overflowWait(e), Within: c.within,
+			Keys: []string{string(key)}, Timeout: durationOf(e.OverflowWait), Within: c.within,
 			Room: true, AlsoGone: true, Class: classRoom, TimeoutError: errFull(e, key, have, add),
 		}
 		return false, nil
@@ -183,9 +183,10 @@ func (c *Ctx) admit(e *policy.Effect, key []byte, have, freed, add load) (ok boo
 // classRoom is the class of those who wait for room. No other begins like it.
 const classRoom = "room"
 
-// overflowWait is how long a producer waits; 0: as long as it takes.
-func overflowWait(e *policy.Effect) time.Duration {
-	return time.Duration(min(e.OverflowWait, math.MaxInt64/int64(time.Millisecond)/4)) * time.Millisecond
+// durationOf is a setting in ms as a duration, of 73 years at most: so that the
+// time after it still is one.
+func durationOf(ms int64) time.Duration {
+	return time.Duration(min(ms, math.MaxInt64/int64(time.Millisecond)/4)) * time.Millisecond
 }
 
 func (c *Ctx) refuseFull(e *policy.Effect, key []byte, have, add load) error {

@@ -94,7 +94,7 @@ func (c *Ctx) hold(e *policy.Effect, key []byte, end lists.End, elements ...[]by
 	r := &poppedRef{key: ref, n: int64(len(elements)), session: c.Session}
 	seq := c.Tx.PutPopped(p.Append(nil))
 	if e.Lease > 0 {
-		r.lease = c.Tx.Now().Add(time.Duration(e.Lease) * time.Millisecond)
+		r.lease = c.Tx.Now().Add(durationOf(e.Lease))
 	}
 	srv.Confirmations.add(seq, r)
 	c.Session.Unconfirmed = append(c.Session.Unconfirmed, Unconfirmed{Seq: seq})
@@ -108,6 +108,7 @@ func (f *Confirmations) add(seq uint64, r *poppedRef) {
 	f.popped[seq] = r
 	f.counts[r.key] += r.n
 	if !r.lease.IsZero() {
+		f.leases.tidy(f.popped)
 		heap.Push(&f.leases, lease{r.lease, seq})
 	}
 }
@@ -358,6 +359,19 @@ type lease struct {
 
 // leases orders leases by their end.
 type leases []lease
+
+// leasesSpare is how many leases of what is confirmed may be there beside as many
+// as there are others.
+const leasesSpare = 1000
+
+// tidy removes the leases of what is confirmed when they are many: nobody comes
+// for them before they end, which may be never.
+func (l *leases) tidy(popped map[uint64]*poppedRef) {
+	if len(*l) > 2*len(popped)+leasesSpare {
+		*l = slices.DeleteFunc(*l, func(e lease) bool { return popped[e.seq] == nil })
+		heap.Init(l)
+	}
+}
 
 func (l leases) Len() int           { return len(l) }
 func (l leases) Less(i, j int) bool { return l[i].at.Before(l[j].at) }
