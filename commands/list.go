@@ -204,7 +204,7 @@ var blockingListCommands = []Command{
 // not exist stays so.
 func push(c *Ctx, end lists.End, create bool) error {
 	key := c.Args.Next()
-	l, there, err := lists.Open(c.Tx, key)
+	l, there, err := c.openToAdd(key)
 	if err != nil {
 		return err
 	}
@@ -794,7 +794,7 @@ func (c *Ctx) admitMoved(src lists.List, from lists.End, n int64, destination []
 	if src.Object().Key == string(destination) || c.boundsOf(destination) == nil {
 		return what, true, nil
 	}
-	dst, there, err := lists.Open(c.Tx, destination)
+	dst, there, err := c.openToAdd(destination)
 	if err != nil {
 		return what, false, err
 	}

@@ -25,6 +25,15 @@ func (c *Ctx) openToTake(key []byte) (l lists.List, ok bool, err error) {
 	return lists.Open(c.Tx, key)
 }
 
+// openToAdd opens a list to which elements are to be added: those that are too old
+// make room for them.
+func (c *Ctx) openToAdd(key []byte) (l lists.List, ok bool, err error) {
+	if c.boundsOf(key) == nil {
+		return lists.Open(c.Tx, key)
+	}
+	return c.openToTake(key)
+}
+
 // expireList removes the elements at the ends of a list that are as old as TTL, up
 // to so many, and returns how many those were. Where a list is filled at one end
 // and emptied at the other that is all that are too old.

@@ -340,6 +340,9 @@ func xadd(c *Ctx) error {
 	if bytes > entryBytesMax {
 		return errEntryTooLarge
 	}
+	if s != nil && c.boundsOf(key) != nil {
+		c.Tx.Aside(func() { c.expire(key, s) }) // what is too old makes room
+	}
 	what, ok, err := c.admitEntry(key, s, load{1, int64(bytes)}, t.trim)
 	if !ok {
 		return err
