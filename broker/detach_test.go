@@ -217,6 +217,7 @@ func TestLongTransaction(t *testing.T) {
 	}{
 		{"LRANGE q 0 -1 | LLEN q", false, 1}, {"LLEN q | LINDEX q 0", false, 0}, {"LLEN q | RANDOMKEY | KEYS * | LRANGE q 0 -1 | XREAD BLOCK 0 STREAMS s 0 | LPOS q nosuch", false, 1},
 		{"LRANGE q 0 -1 | RPUSH other x", false, 0}, {"LRANGE q 0 -1", true, 0}, {"LRANGE q 0 -1 | PING", false, 0},
+		{"LRANGE q 0 -1 | POLICY MATCH q", false, 0}, {"QUEUE INFO q | LRANGE q 0 -1", false, 0},
 	} {
 		if tc.watch {
 			s.do("a", "WATCH", "q")

@@ -112,6 +112,9 @@ type Command struct {
 	Complexity string
 	History    []string // "6.2.0: Added the `count` argument." : version, colon, text
 
+	// NeedsLoop says of a read that it tells what only the loop knows: no
+	// transaction with it leaves the loop.
+	NeedsLoop bool
 	// Run executes the command. It returns an error instead of writing one; it
 	// must not have written anything then. Nil only for a container of
 	// subcommands.

@@ -38,6 +38,7 @@ var policyCommands = []Command{
 		Group: "broker", Since: "1.0.0", Syntax: "key [GROUP group]", Access: []string{"RO"},
 		Summary:    "Returns the settings that hold for a key, or for a group of it, and which policy says so.",
 		Complexity: "O(N) where N is the number of policies",
+		NeedsLoop:  true,
 		Run:        policyMatch,
 	},
 	{

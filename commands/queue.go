@@ -25,6 +25,7 @@ var queueCommands = []Command{
 		Tips:       []string{"nondeterministic_output"},
 		Summary:    "Returns how a list or a stream is doing: what is in it, how old that is, what comes and goes, who waits.",
 		Complexity: "O(N) where N is the number of consumer groups",
+		NeedsLoop:  true,
 		Run:        queueInfo,
 	},
 	{

@@ -66,7 +66,7 @@ func exec(c *Ctx) error {
 		return errExecNoMulti
 	}
 	multi, dirty := s.Multi, s.Dirty || c.watchedHasExpired()
-	reads := c.Detachable && len(s.Watching) == 0 && s.User.Unrestricted() && !slices.ContainsFunc(multi.Queue, func(q Queued) bool { return !q.Cmd.Has(ReadOnly) })
+	reads := c.Detachable && len(s.Watching) == 0 && s.User.Unrestricted() && !slices.ContainsFunc(multi.Queue, func(q Queued) bool { return !q.Cmd.Has(ReadOnly) || q.Cmd.NeedsLoop })
 	s.Multi = nil
 	c.Server.Unwatch(s)
 	if multi.Aborted {
