@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -111,5 +112,38 @@ func TestPipelinedPopsConfirmNothing(t *testing.T) {
 	s.play("close a")
 	if got := s.play("admin> LRANGE q 0 -1"); !strings.Contains(got, `["2" "3"]`) {
 		t.Error(got)
+	}
+}
+
+// All that was popped goes back, in its order, also if it is more than one turn
+// takes.
+func TestMuchGoesBack(t *testing.T) {
+	s := newStage(t)
+	s.play("admin> POLICY SET safe PATTERN q POP CONFIRMED")
+	const clients, each, goBackAtOnce = 12, 10_000, 100_000
+	for i := range clients {
+		push := args("RPUSH", "q")
+		for n := range each {
+			push = append(push, strconv.AppendInt(nil, int64(i*each+n), 10))
+		}
+		s.turn(request{"admin", push})
+	}
+	s.sent("admin")
+	for i := range clients {
+		s.do(fmt.Sprint("client", i), "LPOP", "q", strconv.Itoa(each))
+	}
+	if got := s.do("admin", "LLEN", "q"); got != ":0" {
+		t.Fatalf("%s are left", got)
+	}
+	s.play("crash")
+	for _, want := range []int{goBackAtOnce, clients * each} {
+		if got := s.do("admin", "LLEN", "q"); got != fmt.Sprint(":", want) {
+			t.Fatalf("%s are back, not %d", got, want)
+		}
+	}
+	for i := 0; i < clients*each; i += 9_999 {
+		if got := s.do("admin", "LINDEX", "q", strconv.Itoa(i)); got != fmt.Sprintf("%q", strconv.Itoa(i)) {
+			t.Errorf("element %d is %s", i, got)
+		}
 	}
 }

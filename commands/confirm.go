@@ -267,8 +267,17 @@ func (f *Confirmations) NextGoesBack(now time.Time) (at time.Time, ok bool) {
 	return f.leases[0].at, true
 }
 
+// goBackMax is how many elements go back in a turn, or a few more, goBackBytesMax
+// how many bytes of them: all that was under way when the broker ended is too much
+// for one batch.
+const (
+	goBackMax      = 100_000
+	goBackBytesMax = 64 << 20
+)
+
 // GoBack puts back what is due to go back, and reports whether there was
-// anything. The last that was popped goes first: so they stand as they did.
+// anything. The last that was popped goes first: so they stand as they did. What is
+// too much for a turn goes in the next.
 func (srv *Server) GoBack(tx *storage.Tx) bool {
 	f := &srv.Confirmations
 	due := f.back
@@ -281,8 +290,16 @@ func (srv *Server) GoBack(tx *storage.Tx) bool {
 	due = slices.Compact(due)
 	// All are read before any is written: so the turn's batch needs no index.
 	records := make([]lists.Popped, len(due))
+	n, bytes := int64(0), 0
 	for i, seq := range due {
+		if n >= goBackMax || bytes >= goBackBytesMax {
+			f.back = append(f.back, due[i:]...)
+			due = due[:i]
+			break
+		}
 		record, ok := tx.Popped(seq)
+		n += f.popped[seq].n
+		bytes += len(record)
 		err := errPoppedGone
 		if ok {
 			records[i], err = lists.DecodePopped(record)
