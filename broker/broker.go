@@ -23,9 +23,9 @@ type Options struct {
 	Rand   *rand.Rand
 	// Entropy is where secrets come from; nil is the system's.
 	Entropy io.Reader
-	// Elapsed is a monotonic clock for statistics only (SLOWLOG, INFO
-	// commandstats): nothing that a client can tell apart depends on it. Nil
-	// counts no time.
+	// Elapsed is a monotonic clock for statistics (SLOWLOG, INFO commandstats), and
+	// for when a slice of what has no hurry ends (tend.go): no reply depends on
+	// it. Nil counts no time.
 	Elapsed func() time.Duration
 	// Sleep stops the caller for a while (DEBUG SLEEP). Nil does not.
 	Sleep func(time.Duration)

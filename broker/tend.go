@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"bytes"
 	"time"
 
 	"github.com/cairnmq/cairn/commands"
@@ -23,6 +22,7 @@ type tending struct {
 	next    time.Time // when to go on
 	db      int
 	cursor  uint64
+	walked  bool             // all keys were passed
 	more    []commands.DBKey // keys that are not done with
 }
 
@@ -31,8 +31,11 @@ const (
 	// takes away.
 	tendKeys  = 500
 	tendItems = 1000
+	// tendTime is when a slice ends before: a key that has to be read from disk
+	// takes a hundred times as long as one that is only passed.
+	tendTime = 2 * time.Millisecond
 	// tendPause is how long the walk rests between its slices.
-	tendPause = 10 * time.Millisecond
+	tendPause = 5 * time.Millisecond
 )
 
 // nextTend returns when the walk goes on; ok is false if there is none.
@@ -56,40 +59,39 @@ func (b *Broker) tend() {
 	if version := b.server.Policies.Version; t.version != version {
 		*t = tending{version: version}
 	}
-	left := tendItems
-	for left > 0 && len(t.more) > 0 {
+	left, began := tendItems, b.options.Elapsed()
+	looked := false // at one at least
+	enough := func() bool { return left <= 0 || (looked && b.options.Elapsed()-began >= tendTime) }
+	first := func() {
 		key := t.more[0]
 		t.more = t.more[1:]
 		left -= b.tendKey(key, left)
+		looked = true
 	}
-	for passed := 0; left > 0 && passed < tendKeys; {
-		var keys []string
-		next := b.tx.In(t.db).ScanSome(t.cursor, tendKeys, func(info storage.KeyInfo) bool {
+	for len(t.more) > 0 && !enough() {
+		first()
+	}
+	for passed := 0; len(t.more) == 0 && !t.walked && passed < tendKeys && !enough(); {
+		t.cursor = b.tx.In(t.db).ScanSome(t.cursor, tendKeys, func(info storage.KeyInfo) bool {
 			if passed++; b.server.Policies.Tends(info.Key) {
-				keys = append(keys, string(bytes.Clone(info.Key)))
+				t.more = append(t.more, commands.DBKey{DB: t.db, Key: string(info.Key)})
 			}
 			return passed < tendKeys
 		})
-		for _, key := range keys {
-			if ref := (commands.DBKey{DB: t.db, Key: key}); left > 0 {
-				left -= b.tendKey(ref, left)
-			} else {
-				t.more = append(t.more, ref)
-			}
+		for n := len(t.more); n > 0 && !enough(); n-- {
+			first()
 		}
-		if t.cursor = next; next != 0 {
+		if t.cursor != 0 {
 			break // as many keys, deleted ones among them, as a turn passes
 		}
-		if t.db++; t.db == storage.Databases {
-			t.db = 0
-			t.next = b.now.Add(time.Duration(b.server.Policies.TendedEvery()) * time.Millisecond)
-			if len(t.more) > 0 {
-				t.next = b.now.Add(tendPause)
-			}
-			return
-		}
+		t.db++
+		t.walked = t.db == storage.Databases
 	}
 	t.next = b.now.Add(tendPause)
+	if t.walked && len(t.more) == 0 {
+		t.db, t.walked = 0, false
+		t.next = b.now.Add(time.Duration(b.server.Policies.TendedEvery()) * time.Millisecond)
+	}
 }
 
 // tendKey looks after a key, unless a long write holds it, and returns how much
