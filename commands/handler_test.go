@@ -33,7 +33,7 @@ func (zeros) Read(p []byte) (int, error) {
 }
 
 func newBench(t *testing.T) *bench {
-	store, err := storage.Open("store", storage.Options{FS: vfs.NewMem()})
+	store, err := storage.Open("store", storage.Options{FS: vfs.NewMem(), MemTableBytes: 256 << 10, LogSegmentBytes: 64 << 10})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -78,7 +78,7 @@ func start(t *testing.T, s setup) *instance {
 	if err := c.Load(append(options, s.options...)); err != nil {
 		t.Fatal(err)
 	}
-	store, err := storage.Open(c.Dir, storage.Options{FS: s.fs, Sync: SyncPolicy(c), Seed: 1})
+	store, err := storage.Open(c.Dir, storage.Options{FS: s.fs, Sync: SyncPolicy(c), Seed: 1, MemTableBytes: 1 << 20, LogSegmentBytes: 256 << 10})
 	if err != nil {
 		t.Fatal(err)
 	}

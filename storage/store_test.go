@@ -913,6 +913,19 @@ func TestOldIsFlushed(t *testing.T) {
 	}
 }
 
+// rest leaves a store alone until it has done all that it then does.
+func rest(t *testing.T, s *Store, now *time.Time) {
+	t.Helper()
+	for s.Unflushed() {
+		*now = now.Add(time.Second)
+		if err := s.FlushOld(*now, false); err != nil {
+			t.Fatal(err)
+		}
+		runtime.Gosched()
+	}
+	s.squeezing.running.Wait()
+}
+
 // What was taken away leaves the disk when the store is left alone, also what the
 // engine has no reason to work on.
 func TestSpaceComesBackAtRest(t *testing.T) {
@@ -938,17 +951,22 @@ func TestSpaceComesBackAtRest(t *testing.T) {
 			}
 			commit(t, s)
 		}
-		for s.Unflushed() {
-			now = now.Add(time.Second)
-			if err := s.FlushOld(now, false); err != nil {
-				t.Fatal(err)
-			}
-			runtime.Gosched()
-		}
-		s.squeezing.running.Wait()
+		rest(t, s, &now)
 	}
-	if tables := s.db.Metrics().Total().TablesSize; tables > 100_000 {
-		t.Errorf("nothing is left, in tables of %d bytes", tables)
+	// What the engine believes of its tables may be behind: the next one that comes
+	// to rest looks again.
+	left := s.db.Metrics().Total().TablesSize
+	for range 20 {
+		if left <= 100_000 {
+			break
+		}
+		put(s.Begin(now), "q", "v")
+		commit(t, s)
+		rest(t, s, &now)
+		left = s.db.Metrics().Total().TablesSize
+	}
+	if left > 100_000 {
+		t.Errorf("nothing is left, in tables of %d bytes", left)
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)

@@ -346,7 +346,7 @@ func (tx *Tx) ChangedQuietly(o *Object, event string) {
 	tx.writable()
 	tx.edits++
 	tx.markDirty(o)
-	if tx.store.WantRoom {
+	if tx.inLoop() && tx.store.WantRoom {
 		tx.MarkReady(o)
 	}
 	if event != "" {
