@@ -15,8 +15,9 @@ func TestTheDeadDoNotBeginToWait(t *testing.T) {
 			other, c := i.dial(t), i.dial(t)
 			other.do("PING", "+PONG")
 			c.do("PING", "+PONG")
-			release := make(chan struct{})
-			i.loop.inbox.post(func() { <-release }) // so that everything arrives in one turn
+			begun, release := make(chan struct{}), make(chan struct{})
+			i.loop.inbox.post(func() { close(begun); <-release }) // so that everything arrives in one turn
+			<-begun                                               // else it may arrive in an earlier one
 			c.send("BLPOP q 0\r\n")
 			for path.isTLS() && !i.loop.poller.(*epoll).mail.hasReports() {
 				runtime.Gosched() // the goroutine that reads it is slower than what comes next
