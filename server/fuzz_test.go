@@ -87,7 +87,7 @@ func FuzzConnections(f *testing.F) {
 	f.Fuzz(func(t *testing.T, a, b, c []byte, seed uint64) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		settings := config.New()
-		store, err := storage.Open("/data", storage.Options{FS: vfs.NewMem(), Sync: storage.SyncNo})
+		store, err := storage.Open("/data", storage.Options{FS: vfs.NewMem(), Sync: storage.SyncNo, MemTableBytes: 1 << 20, LogSegmentBytes: 256 << 10})
 		if err != nil {
 			t.Fatal(err)
 		}

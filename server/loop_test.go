@@ -28,7 +28,7 @@ func (l *talking) read(p []byte) (int, error) {
 
 // A turn ends when it has written much, however little was sent for it.
 func TestATurnWritesOnlySoMuch(t *testing.T) {
-	store, err := storage.Open("/data", storage.Options{FS: vfs.NewMem(), Seed: 1})
+	store, err := storage.Open("/data", storage.Options{FS: vfs.NewMem(), Seed: 1, MemTableBytes: 1 << 20, LogSegmentBytes: 256 << 10})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +61,7 @@ func TestATurnWritesOnlySoMuch(t *testing.T) {
 // before) may take longer than a turn may: it does not count, or nobody would be
 // served as long as there is much of it.
 func TestATurnRunsCommandsHoweverLateItIs(t *testing.T) {
-	store, err := storage.Open("/data", storage.Options{FS: vfs.NewMem(), Seed: 1})
+	store, err := storage.Open("/data", storage.Options{FS: vfs.NewMem(), Seed: 1, MemTableBytes: 1 << 20, LogSegmentBytes: 256 << 10})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +89,7 @@ type bench struct {
 }
 
 func newBench(t testing.TB) *bench {
-	store, err := storage.Open("/data", storage.Options{FS: vfs.NewMem(), Seed: 1})
+	store, err := storage.Open("/data", storage.Options{FS: vfs.NewMem(), Seed: 1, MemTableBytes: 1 << 20, LogSegmentBytes: 256 << 10})
 	if err != nil {
 		t.Fatal(err)
 	}

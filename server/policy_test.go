@@ -36,7 +36,7 @@ func TestPoliciesOfTheConfiguration(t *testing.T) {
 }
 
 func TestPolicyThatMakesNoSense(t *testing.T) {
-	store, err := storage.Open("/data", storage.Options{FS: vfs.NewMem(), Seed: 1})
+	store, err := storage.Open("/data", storage.Options{FS: vfs.NewMem(), Seed: 1, MemTableBytes: 1 << 20, LogSegmentBytes: 256 << 10})
 	if err != nil {
 		t.Fatal(err)
 	}
