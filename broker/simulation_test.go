@@ -219,7 +219,7 @@ func (s *simulation) dump() string {
 func (s *simulation) state(now time.Time) state { return stateOf(s.t, s.written(), now) }
 
 func stateOf(t testing.TB, fs *vfs.MemFS, now time.Time) state {
-	c := &stage{t: t, fs: fs, options: storage.Options{Seed: 1}, config: config.New(), now: now, clients: make(map[string]*client)}
+	c := &stage{t: t, fs: fs, options: storage.Options{Seed: 1, MemTableBytes: 1 << 20, LogSegmentBytes: 256 << 10}, config: config.New(), now: now, clients: make(map[string]*client)}
 	c.open()
 	defer c.store.Close()
 	return state{now, dump(c)}

@@ -225,6 +225,9 @@ func TestTerminatedTwice(t *testing.T) {
 	if err := c.send(encode([]string{"LRANGE", "q", "0", "-1"})); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := c.in.Peek(1); err != nil { // the command has arrived, and the reply is under way
+		t.Fatal(err)
+	}
 	for range 2 {
 		if err := server.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 			t.Fatal(err)
