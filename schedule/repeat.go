@@ -59,8 +59,9 @@ const cronBytesMax = 256
 
 // Errors of cron expressions.
 var (
-	errCronLong = errors.New("it is too long")
-	errCronZone = errors.New("there is no such time zone")
+	errCronLong  = errors.New("it is too long")
+	errCronZone  = errors.New("there is no such time zone")
+	errCronEvery = errors.New("for @every there is SCHEDULE EVERY")
 )
 
 // CheckCron says what is wrong with a cron expression: minute, hour, day of the
@@ -73,7 +74,7 @@ func CheckCron(expr string) error {
 
 // parseCron reads the time zone itself: the parser looks for its file each time,
 // which takes longer than everything else, and panics where nothing follows.
-func parseCron(expr string) (cron.Schedule, error) {
+func parseCron(expr string) (*cron.SpecSchedule, error) {
 	if len(expr) > cronBytesMax {
 		return nil, errCronLong
 	}
@@ -95,10 +96,15 @@ func parseCron(expr string) (cron.Schedule, error) {
 		return nil, errCronZone // two of them
 	}
 	parsed, err := cron.ParseStandard(expr)
-	if spec, ok := parsed.(*cron.SpecSchedule); ok && err == nil {
-		spec.Location = zone
+	if err != nil {
+		return nil, err
 	}
-	return parsed, err
+	spec, ok := parsed.(*cron.SpecSchedule)
+	if !ok { // @every
+		return nil, errCronEvery
+	}
+	spec.Location = zone
+	return spec, nil
 }
 
 // zones are the time zones that were asked for: there are only so many.
