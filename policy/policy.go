@@ -11,6 +11,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -45,7 +46,7 @@ var (
 	errPattern    = errors.New("a policy needs PATTERN and a pattern of keys")
 	errPatternLen = fmt.Errorf("a pattern has 1 to %d bytes", patternBytesMax)
 	errNothing    = errors.New("a policy needs at least one setting")
-	errPriority   = errors.New("PRIORITY must be an integer")
+	errPriority   = fmt.Errorf("PRIORITY must be an integer from %d to %d", math.MinInt32, math.MaxInt32)
 )
 
 // Parse reads a policy as POLICY SET and the configuration have it behind its

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 )
@@ -97,10 +98,10 @@ const (
 )
 
 var (
-	errCount   = errors.New("must be an integer, 0 or more")
-	errMillis  = errors.New("must be a number of milliseconds, 0 or more")
-	errBackoff = errors.New("must be two numbers of milliseconds, the first no greater than the second")
-	errChoice  = errors.New("must be REJECT, BLOCK with a number of milliseconds, or DROPOLDEST")
+	errCount   = fmt.Errorf("must be an integer from 0 to %d", countMax)
+	errMillis  = fmt.Errorf("must be a number of milliseconds from 0 to %d", millisMax)
+	errBackoff = fmt.Errorf("must be two numbers of milliseconds from 0 to %d, the first no greater than the second", millisMax)
+	errChoice  = fmt.Errorf("must be REJECT, BLOCK with a number of milliseconds from 0 to %d, or DROPOLDEST", millisMax)
 	errPop     = errors.New("must be CONFIRMED or AUTO")
 	errRetain  = errors.New("must be ALL or UNACKED")
 	errKeyLong = errors.New("must be the name of a key, of at most 1024 bytes")

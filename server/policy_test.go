@@ -44,7 +44,7 @@ func TestPolicyThatMakesNoSense(t *testing.T) {
 	c := config.New()
 	c.Policies = [][]string{{"a", "pattern", "x", "ttl", "-1"}}
 	_, err = New(Options{Config: c, Store: store, Log: &Log{}, Started: time.Now()})
-	if want := "policy a: TTL must be a number of milliseconds, 0 or more"; err == nil || err.Error() != want {
+	if want := "policy a: TTL must be a number of milliseconds from 0 to 9007199254740992"; err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}
 }
