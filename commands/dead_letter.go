@@ -45,12 +45,53 @@ const (
 	deadFields = 2 * 7 // with their values
 )
 
+// Where among these fields some values are.
+const (
+	deadSourceAt = 1
+	deadIDAt     = 3
+	deadReasonAt = 11
+)
+
 // deadNames are these fields, in their order.
 var deadNames = [...]string{deadSource, deadID, deadGroup, deadConsumer, deadDeliveries, deadReason, deadTime}
 
+// deadEnd returns the fields of a dead letter that Bury has put behind those of the
+// message; nil if there are none.
+func deadEnd(fields [][]byte) [][]byte {
+	n := len(fields) - deadFields
+	if n < 0 {
+		return nil
+	}
+	for i, name := range deadNames {
+		if string(fields[n+2*i]) != name {
+			return nil
+		}
+	}
+	return fields[n:]
+}
+
+// wentRound reports whether a letter has been in a stream already, and nobody has had
+// it since: it got too old there, or was pushed out, and then here. Two streams that
+// name each other would pass it to and fro for ever.
+func (l *DeadLetter) wentRound(to string) bool {
+	unseen := func(reason string) bool { return reason == DeadExpired || reason == DeadOverflow }
+	fields := l.Fields
+	for reason := l.Reason; unseen(reason); {
+		end := deadEnd(fields)
+		if end == nil {
+			return false
+		}
+		fields = fields[:len(fields)-deadFields]
+		if reason = string(end[deadReasonAt]); string(end[deadSourceAt]) == to {
+			return unseen(reason)
+		}
+	}
+	return false
+}
+
 // CanBury reports whether dead letters from a key may go to another, where there
-// is a stream or nothing: not to the key itself, nor from it to where its own
-// come from.
+// is a stream or nothing: not to the key itself. What comes back to where it was
+// is found out of each letter (wentRound).
 func (srv *Server) CanBury(tx *storage.Tx, source []byte, to string) bool {
 	if to == "" || to == string(source) {
 		return false
@@ -88,8 +129,15 @@ func (srv *Server) warnUnburied(source, to string) {
 
 // Bury adds a dead letter to a stream of which CanBury was true, whatever its
 // limits: a message that was accepted is not lost because its last place is
-// full. Taking it from where it was is up to the caller, in the same unit.
+// full. Taking it from where it was is up to the caller, in the same unit. One that
+// would go round in circles is dropped.
 func (srv *Server) Bury(tx *storage.Tx, to string, letter DeadLetter) {
+	if letter.wentRound(to) {
+		if letter.Reason == DeadExpired { // what was pushed out counts as dropped wherever it goes
+			srv.CountQueue(tx, letter.Source, QueueCounters{Dropped: 1})
+		}
+		return
+	}
 	s, err := streams.Open(tx, []byte(to))
 	if err != nil {
 		panic("commands: a dead letter for a key that cannot take it: " + err.Error())

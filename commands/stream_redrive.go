@@ -123,16 +123,11 @@ func deadLetters(c *Ctx, s *streams.Stream, key, to []byte, count int64) (letter
 func readDeadLetter(e *streams.Entry, to []byte) (l redriven, ok bool) {
 	all := make([][]byte, 0, e.Len())
 	e.Each(func(p []byte) { all = append(all, p) })
-	n := len(all) - deadFields
-	if n < 2 {
+	end, n := deadEnd(all), len(all)-deadFields
+	if end == nil || n < 2 {
 		return l, false
 	}
-	for i, name := range deadNames {
-		if string(all[n+2*i]) != name {
-			return l, false
-		}
-	}
-	l = redriven{id: e.ID, to: string(all[n+1]), isList: len(all[n+3]) == 0}
+	l = redriven{id: e.ID, to: string(end[deadSourceAt]), isList: len(end[deadIDAt]) == 0}
 	if l.isList && (n != 2 || string(all[0]) != DeadElement) {
 		return l, false
 	}
