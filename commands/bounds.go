@@ -128,10 +128,14 @@ func errNeverFits(e *policy.Effect, key []byte, add load) resp.Error {
 }
 
 // admitWhole refuses a value that is more than the key may hold, in whose place
-// it comes.
-func (c *Ctx) admitWhole(key []byte, value load) error {
-	if e := c.boundsOf(key); e != nil && exceeds(e, value) {
-		return errNeverFits(e, key, value)
+// it comes. How much that is is only asked where there is a limit.
+func (c *Ctx) admitWhole(key []byte, value func() load) error {
+	e := c.boundsOf(key)
+	if e == nil {
+		return nil
+	}
+	if l := value(); exceeds(e, l) {
+		return errNeverFits(e, key, l)
 	}
 	return nil
 }

@@ -205,11 +205,14 @@ func restore(c *Ctx) error {
 		return storage.ErrTooMuch
 	}
 	gone := expireAt != 0 && expireAt <= c.Tx.NowMillis() // before it is there
-	if !gone && c.boundsOf(key) != nil {
-		if !prepared {
-			p = &restored{load: dumpLoad(v)}
-		}
-		if err := c.admitWhole(key, p.load); err != nil {
+	if !gone {
+		err := c.admitWhole(key, func() load {
+			if prepared {
+				return p.load
+			}
+			return dumpLoad(v)
+		})
+		if err != nil {
 			return err
 		}
 	}

@@ -310,7 +310,7 @@ func rename(c *Ctx) error {
 		return ErrNoSuchKey
 	}
 	if string(from) != string(to) {
-		if err := c.admitWhole(to, loadOf(c.Tx, o)); err != nil {
+		if err := c.admitWhole(to, func() load { return loadOf(c.Tx, o) }); err != nil {
 			return err
 		}
 		if old := c.Tx.Lookup(to); old != nil {
@@ -332,7 +332,7 @@ func renamenx(c *Ctx) error {
 		c.Out.Int(0)
 		return nil
 	}
-	if err := c.admitWhole(to, loadOf(c.Tx, o)); err != nil {
+	if err := c.admitWhole(to, func() load { return loadOf(c.Tx, o) }); err != nil {
 		return err
 	}
 	renameTo(c, o, to)
@@ -375,7 +375,7 @@ func copyKey(c *Ctx) error {
 		c.Out.Int(0)
 		return nil
 	}
-	if err := c.admitWhole(to, loadOf(c.Tx, o)); err != nil {
+	if err := c.admitWhole(to, func() load { return loadOf(c.Tx, o) }); err != nil {
 		return err
 	}
 	built, prepared := c.Prepared.(*storage.Built)
@@ -444,7 +444,7 @@ func moveKey(c *Ctx) error {
 		c.Out.Int(0)
 		return nil
 	}
-	if err := c.admitWhole(key, loadOf(c.Tx, o)); err != nil { // there may be a limit since
+	if err := c.admitWhole(key, func() load { return loadOf(c.Tx, o) }); err != nil { // there may be a limit since
 		return err
 	}
 	dst := c.Tx.Rename(o, target, key)

@@ -338,7 +338,7 @@ func (s *sorting) storeIn(c *Ctx, elements iter.Seq[[]byte]) error {
 	if !c.Tx.Fits(int64(len(kept)), size) {
 		return storage.ErrTooMuch
 	}
-	if err := c.admitWhole(s.store, loadOfAll(kept)); err != nil {
+	if err := c.admitWhole(s.store, func() load { return loadOfAll(kept) }); err != nil {
 		return err
 	}
 	if len(kept) > 0 {
@@ -358,7 +358,7 @@ type sortedStore struct {
 }
 
 func (p *sortedStore) store(c *Ctx, key []byte) error {
-	if err := c.admitWhole(key, p.load); err != nil {
+	if err := c.admitWhole(key, func() load { return p.load }); err != nil {
 		return err
 	}
 	if p.built != nil {
