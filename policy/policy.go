@@ -187,6 +187,7 @@ type Set struct {
 	cache  map[string]*keyEffect
 	cached int       // keys in it, and groups of them
 	tends  []*Policy // those that have keys looked after
+	every  int64     // how often, in ms
 	groups bool      // consumers run out
 	// Version changes with every change of the set.
 	Version uint64
@@ -243,11 +244,14 @@ func (s *Set) Remove(name string) bool {
 
 func (s *Set) changed() {
 	s.cache, s.cached = nil, 0
-	s.tends, s.groups = nil, false
+	s.tends, s.every, s.groups = nil, 0, false
 	for _, p := range s.order {
 		s.groups = s.groups || p.settings.ConsumerTTL > 0
-		if p.tendedEvery() > 0 {
+		if every := p.tendedEvery(); every > 0 {
 			s.tends = append(s.tends, p)
+			if s.every == 0 || every < s.every {
+				s.every = every
+			}
 		}
 	}
 	s.Version++
@@ -277,14 +281,7 @@ func (p *Policy) tendedEvery() (every int64) {
 
 // TendedEvery returns how often keys have to be looked after, in ms, as messages
 // or consumers run out that nobody asks for; 0: never.
-func (s *Set) TendedEvery() (every int64) {
-	for _, p := range s.tends {
-		if at := p.tendedEvery(); every == 0 || at < every {
-			every = at
-		}
-	}
-	return every
-}
+func (s *Set) TendedEvery() int64 { return s.every }
 
 // TendsGroups reports whether groups have to be looked at at all, which is more
 // work than a look at a stream.
