@@ -218,9 +218,7 @@ func push(c *Ctx, end lists.End, create bool) error {
 		return err
 	}
 	if !there {
-		if l, err = lists.OpenOrCreate(c.Tx, key); err != nil {
-			return err
-		}
+		l = lists.New(c.Tx, key)
 	}
 	l.Push(end, elements...)
 	c.pushed(l, end, what)

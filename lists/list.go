@@ -112,7 +112,13 @@ func OpenOrCreate(tx *storage.Tx, key []byte) (List, error) {
 	if ok || err != nil {
 		return l, err
 	}
-	return empty(tx, tx.Create(key, storage.TypeList)), nil
+	return New(tx, key), nil
+}
+
+// New returns a new list at a key that holds nothing. It has to be filled in the same
+// unit: no list is empty.
+func New(tx *storage.Tx, key []byte) List {
+	return empty(tx, tx.Create(key, storage.TypeList))
 }
 
 // Len returns the number of elements.
