@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"bytes"
 	"fmt"
 	"strings"
 	"time"
@@ -154,13 +153,6 @@ func (b *Broker) callScheduled(s *Session, cmd *commands.Command, args [][]byte)
 	err := b.call(c)
 	b.server.TellOwn()
 	s.Running = false
-	if segments := s.Out.Segments(nil); err == nil && len(segments) > 0 {
-		// What would have waited answers as if its time had run out.
-		if text, isError := bytes.CutPrefix(segments[0], []byte("-")); isError {
-			text, _, _ = bytes.Cut(text, []byte("\r"))
-			return resp.Error(text)
-		}
-	}
 	return err
 }
 
