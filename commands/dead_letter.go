@@ -1,6 +1,7 @@
 package commands
 
 import (
+	"math"
 	"strconv"
 
 	"github.com/cairnmq/cairn/storage"
@@ -90,8 +91,8 @@ func (l *DeadLetter) wentRound(to string) bool {
 }
 
 // CanBury reports whether dead letters from a key may go to another, where there
-// is a stream or nothing: not to the key itself. What comes back to where it was
-// is found out of each letter (wentRound).
+// is a stream or nothing: not to the key itself. There is room for as many as a unit
+// buries. What comes back to where it was is found out of each letter (wentRound).
 func (srv *Server) CanBury(tx *storage.Tx, source []byte, to string) bool {
 	if to == "" || to == string(source) {
 		return false
@@ -107,8 +108,7 @@ func (srv *Server) CanBury(tx *storage.Tx, source []byte, to string) bool {
 	if err != nil {
 		return false
 	}
-	_, err = streams.Wanted{Auto: true}.Resolve(s.LastID(), tx.NowMillis())
-	return err == nil // else its IDs have come to their end
+	return s.LastID().Ms < math.MaxUint64 // else its IDs come to their end
 }
 
 // unburiedMax bounds what is remembered of dead letters that had no place to go.
