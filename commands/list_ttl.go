@@ -45,7 +45,8 @@ func (srv *Server) expireList(tx *storage.Tx, key []byte, l lists.List, p *polic
 	}
 	bury := srv.CanBury(tx, key, p.DeadLetter)
 	if p.DeadLetter != "" && p.DeadLetter != string(key) && !bury {
-		return 0 // they wait until somebody has made room
+		srv.warnUnburied(string(key), p.DeadLetter)
+		return 0
 	}
 	for _, end := range []lists.End{lists.Left, lists.Right} {
 		for old(end) {
