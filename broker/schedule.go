@@ -42,8 +42,11 @@ const (
 
 // scheduler runs what is due.
 type scheduler struct {
-	session  *Session  // in whose name: its user and database change with each entry
-	again    time.Time // entries have to wait until then
+	session *Session  // in whose name: its user and database change with each entry
+	again   time.Time // entries have to wait until then
+	// passed is how far those were looked at that are due while the disk is full:
+	// many that have to wait do not stand in the way of what would make room.
+	passed   *schedule.Entry
 	logged   time.Time
 	unlogged int // failures since
 }
@@ -83,13 +86,25 @@ func (b *Broker) runSchedule() {
 	if at, ok := b.nextScheduled(); !ok || at.After(b.now) {
 		return
 	}
+	c := &b.scheduler
+	if b.server.Full == "" {
+		c.passed = nil
+	}
+	due := schedule.Due(b.tx, c.passed, scheduledMax, scheduledBytesMax)
+	if len(due) == 0 && c.passed != nil {
+		c.passed = nil
+		due = schedule.Due(b.tx, nil, scheduledMax, scheduledBytesMax)
+	}
 	written := b.tx.Written()
-	for _, e := range schedule.Due(b.tx, scheduledMax, scheduledBytesMax) {
+	for _, e := range due {
 		if b.tx.Written()-written > scheduledWrittenMax {
 			e.Keep(b.tx) // for the next turn
 			continue
 		}
 		b.runScheduled(e)
+		if b.server.Full != "" {
+			c.passed = e
+		}
 	}
 }
 

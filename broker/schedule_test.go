@@ -83,6 +83,43 @@ func TestScheduleWaitsForRoom(t *testing.T) {
 	s.wants("LRANGE q 0 -1", `["1" "2"]`)
 }
 
+// However many wait for the disk, they do not keep those from running that would make
+// room, and run in order when there is.
+func TestScheduleGoesPastTheFullDisk(t *testing.T) {
+	s := newStage(t)
+	s.do("a", "RPUSH", "old", "x")
+	s.do("a", "RPUSH", "older", "x")
+	const n = 3*scheduledMax + 10
+	for i := range n {
+		s.do("a", "SCHEDULE", "IN", "10", "RPUSH", "q", fmt.Sprint(i))
+		if i == scheduledMax+5 {
+			s.do("a", "SCHEDULE", "IN", "10", "DEL", "older")
+		}
+	}
+	s.do("a", "SCHEDULE", "IN", "20", "DEL", "old")
+	s.broker.Server().Full = "OOM the disk is full"
+	s.advance(10 * time.Millisecond)
+	for range 4 {
+		s.advance(scheduledAgain)
+	}
+	s.wants("EXISTS q old older", ":0")
+	for range 10 {
+		if at, ok := s.broker.Deadline(); !ok || !at.After(s.now) {
+			t.Fatalf("it is looked at again at %v", at)
+		}
+		s.advance(scheduledAgain)
+	}
+	s.broker.Server().Full = ""
+	for range 4 {
+		s.advance(scheduledAgain)
+	}
+	s.wants("SCHEDULE LIST", "[]")
+	s.wants("LLEN q", fmt.Sprint(":", n))
+	for _, i := range []int{0, scheduledMax, 2*scheduledMax + 3, n - 1} {
+		s.wants(fmt.Sprint("LINDEX q ", i), fmt.Sprintf("%q", fmt.Sprint(i)))
+	}
+}
+
 // A command for which there is no room now is tried again, less and less often.
 func TestScheduleTriesAgain(t *testing.T) {
 	s := newStage(t)

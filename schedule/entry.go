@@ -83,10 +83,14 @@ func All(tx *storage.Tx) iter.Seq[*Entry] {
 }
 
 // Due returns entries that are due, up to limit of them and not much more than so
-// many bytes. What has become of each has to be said in the same turn, with Done,
-// PutOff or Keep.
-func Due(tx *storage.Tx, limit, bytesMax int) (list []*Entry) {
-	for _, t := range tx.DueTimers(limit, bytesMax) {
+// many bytes: the first of all, or the first behind one that was. What has become of
+// each has to be said in the same turn, with Done, PutOff or Keep.
+func Due(tx *storage.Tx, behind *Entry, limit, bytesMax int) (list []*Entry) {
+	var place *storage.Timer
+	if behind != nil {
+		place = &behind.timer
+	}
+	for _, t := range tx.DueTimers(place, limit, bytesMax) {
 		if e := of(tx, t); e != nil {
 			list = append(list, e)
 		}

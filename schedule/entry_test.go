@@ -172,7 +172,7 @@ func TestDoneAndPutOff(t *testing.T) {
 	putOff := func(now, want int64) {
 		t.Helper()
 		s.turn(now, func(tx *storage.Tx) {
-			due := Due(tx, 10, 1<<20)
+			due := Due(tx, nil, 10, 1<<20)
 			if len(due) != 1 {
 				t.Fatalf("at %d: %d are due", now, len(due))
 			}
@@ -187,7 +187,7 @@ func TestDoneAndPutOff(t *testing.T) {
 	putOff(3000, 5000) // as late again as it is
 	putOff(5000, 9000)
 	putOff(100_000, 160_000) // but a minute at most
-	s.turn(160_000, func(tx *storage.Tx) { Due(tx, 10, 1<<20)[0].Done(tx) })
+	s.turn(160_000, func(tx *storage.Tx) { Due(tx, nil, 10, 1<<20)[0].Done(tx) })
 	if at := s.next(); at != 0 {
 		t.Errorf("after it was done: %d", at)
 	}
@@ -198,7 +198,7 @@ func TestDoneAndPutOff(t *testing.T) {
 	})
 	putOff(1000, 2000)
 	putOff(2000, 2500)
-	s.turn(2500, func(tx *storage.Tx) { Due(tx, 10, 1<<20)[0].Done(tx) })
+	s.turn(2500, func(tx *storage.Tx) { Due(tx, nil, 10, 1<<20)[0].Done(tx) })
 	if at := s.next(); at != 4000 {
 		t.Errorf("after it was done: %d", at)
 	}
@@ -216,13 +216,13 @@ func TestDueIsBounded(t *testing.T) {
 		}
 	})
 	s.turn(10, func(tx *storage.Tx) {
-		for _, e := range Due(tx, 30, 1<<20) {
+		for _, e := range Due(tx, nil, 30, 1<<20) {
 			e.Keep(tx)
 		}
 	})
 	for _, tc := range []struct{ limit, bytes, want int }{{30, 1 << 20, 30}, {1000, 5000, 5}, {1000, 1, 1}, {1000, 1 << 20, 100}} {
 		s.turn(10, func(tx *storage.Tx) {
-			due := Due(tx, tc.limit, tc.bytes)
+			due := Due(tx, nil, tc.limit, tc.bytes)
 			if len(due) != tc.want {
 				t.Errorf("%+v: %d", tc, len(due))
 			}

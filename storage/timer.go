@@ -214,14 +214,19 @@ func (tx *Tx) Timer(name string) (t Timer, ok bool) {
 
 // DueTimers returns timers that are due, first the one that has been due for
 // longest: up to limit of them, with not much more than so many bytes of values.
-// Each of them has to be removed, moved or kept (KeepTimer) in the same turn.
-func (tx *Tx) DueTimers(limit, bytesMax int) (list []Timer) {
+// Each of them has to be removed, moved or kept (KeepTimer) in the same turn. If
+// behind is not nil those up to its place are passed over.
+func (tx *Tx) DueTimers(behind *Timer, limit, bytesMax int) (list []Timer) {
 	s := &tx.store.timers
 	if s.next > tx.nowMs {
 		return nil
 	}
 	lo, end := s.floor, []byte{kindTimer + 1}
-	s.next, s.floor = math.MaxInt64, end
+	if behind != nil {
+		lo = append(appendTimerKey(nil, behind.At, behind.Seq), 0)
+	} else {
+		s.next, s.floor = math.MaxInt64, end
+	}
 	tx.scan(tx.view(len(tx.turn.timers) > 0), lo, end, false, func(k, v []byte) bool {
 		t, err := decodeTimer(k, v)
 		if err != nil {
@@ -229,7 +234,9 @@ func (tx *Tx) DueTimers(limit, bytesMax int) (list []Timer) {
 			return false
 		}
 		if t.At > tx.nowMs || len(list) == limit || bytesMax <= 0 {
-			s.next, s.floor = t.At, bytes.Clone(k)
+			if behind == nil {
+				s.next, s.floor = t.At, bytes.Clone(k)
+			}
 			return false
 		}
 		bytesMax -= len(v)
