@@ -99,11 +99,11 @@ func parseFlag(flag string) (o option, err error) {
 func (c *Config) assign(name string, words []string) error {
 	switch strings.ToLower(name) {
 	case "user":
-		return c.addUser(words)
+		return addNamed(&c.Users, words, errUserName, errUserTwice)
 	case "rename-command":
 		return c.addRename(words)
 	case "policy":
-		return c.addPolicy(words)
+		return addNamed(&c.Policies, words, errPolicyName, errPolicyTwice)
 	}
 	d := find(name)
 	if d == nil {
@@ -118,21 +118,24 @@ func (c *Config) assign(name string, words []string) error {
 var (
 	errUserName  = errors.New("the user has no name (user <name> [<rule> ...])")
 	errUserTwice = errors.New("a user can be defined only once (Duplicate user found)")
+
+	errPolicyName  = errors.New("the policy has no name (policy <name> pattern <glob> <setting> <value> ...)")
+	errPolicyTwice = errors.New("a policy can be defined only once")
 )
 
-// addUser takes a line "user name rule ...". What the rules mean is not known
-// here.
-func (c *Config) addUser(words []string) error {
+// addNamed adds a line "user name rule ..." or "policy name setting value ..." to
+// those there are. What stands behind the name means nothing here.
+func addNamed(lines *[][]string, words []string, noName, twice error) error {
 	if len(words) == 1 {
 		words = strings.Fields(words[0]) // --user "alice on ~jobs:*"
 	}
 	if len(words) == 0 {
-		return errUserName
+		return noName
 	}
-	if slices.ContainsFunc(c.Users, func(user []string) bool { return user[0] == words[0] }) {
-		return errUserTwice
+	if slices.ContainsFunc(*lines, func(line []string) bool { return line[0] == words[0] }) {
+		return twice
 	}
-	c.Users = append(c.Users, words)
+	*lines = append(*lines, words)
 	return nil
 }
 
@@ -143,27 +146,6 @@ func (c *Config) addRename(words []string) error {
 		return errWords
 	}
 	c.Renames = append(c.Renames, Rename{words[0], words[1]})
-	return nil
-}
-
-var (
-	errPolicyName  = errors.New("the policy has no name (policy <name> pattern <glob> <setting> <value> ...)")
-	errPolicyTwice = errors.New("a policy can be defined only once")
-)
-
-// addPolicy takes a line "policy name pattern glob setting value ...". What the
-// settings mean is not known here.
-func (c *Config) addPolicy(words []string) error {
-	if len(words) == 1 {
-		words = strings.Fields(words[0]) // --policy "small pattern jobs* maxlen 10"
-	}
-	if len(words) == 0 {
-		return errPolicyName
-	}
-	if slices.ContainsFunc(c.Policies, func(policy []string) bool { return policy[0] == words[0] }) {
-		return errPolicyTwice
-	}
-	c.Policies = append(c.Policies, words)
 	return nil
 }
 
