@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"os/exec"
 	"strings"
 	"sync"
 	"testing"
@@ -109,12 +108,4 @@ func TestGoRedisProducersWait(t *testing.T) {
 		sending.Wait()
 		want(t, rdb.LLen(ctx, "slow"), int64(0))
 	})
-}
-
-func TestExampleBounded(t *testing.T) {
-	server := startCairn(t, t.TempDir())
-	out, err := exec.CommandContext(t.Context(), "go", "run", "../examples/bounded", "-addr", server.addr, "-messages", "60").CombinedOutput()
-	if err != nil || !strings.HasPrefix(string(out), "240 messages consumed; the queue held at most ") {
-		t.Errorf("%v: %s", err, out)
-	}
 }
