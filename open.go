@@ -35,20 +35,6 @@ func openLog(c *config.Config) (*server.Log, error) {
 	return log, nil
 }
 
-// engineBytes is what the storage engine's memtables may take.
-const engineBytes = 128 << 20
-
-// limitMemory has the garbage collector work harder before the process takes more
-// memory than it may, unless GOMEMLIMIT says what it should do. Clients have
-// their bound (maxmemory-clients), and caches theirs: the rest is garbage.
-func limitMemory(c *config.Config) {
-	total := commands.MemoryLimit()
-	if total == 0 || os.Getenv("GOMEMLIMIT") != "" {
-		return
-	}
-	debug.SetMemoryLimit(max(total/10*8-c.BlockCacheSize-engineBytes, total/4))
-}
-
 // batchBytes is how much of the memory that there is the writes of a turn may take.
 func batchBytes() int64 {
 	if total := commands.MemoryLimit(); total > 0 {

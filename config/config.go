@@ -55,6 +55,7 @@ type Config struct {
 	AppendFsync     string // FsyncAlways, FsyncEverySecond or FsyncNo
 	ObjectCacheSize int64  // bytes
 	BlockCacheSize  int64  // bytes
+	GarbageReserve  int64  // bytes
 	Databases       int
 	MinFreeDisk     int64  // bytes; 0: none
 	MaxDisk         int64  // bytes; 0: no limit

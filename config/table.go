@@ -188,6 +188,10 @@ var table = []directive{
 		help:  "Memory for blocks read from disk.",
 		value: func(c *Config) value { return memory{&c.BlockCacheSize, cacheBytesMin, bytesMax} },
 	}, {
+		name: "garbage-reserve", group: data, initial: "64mb",
+		help:  "Memory that garbage may take beside as much as is in use before it is collected. More takes less processor time. 0 leaves it to Go; so does the environment variable GOGC.",
+		value: func(c *Config) value { return memory{&c.GarbageReserve, 0, bytesMax} },
+	}, {
 		name: "min-free-disk", group: data, initial: "256mb", flags: mutable,
 		help:  "Free space on the disk of dir, in bytes, at which commands that add data are refused with an error; those that take data away go on. 0 for none.",
 		value: func(c *Config) value { return memory{&c.MinFreeDisk, 0, bytesMax} },
