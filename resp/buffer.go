@@ -204,6 +204,23 @@ func (b *Buffer) Reset(keepBytes int) {
 	b.cur = b.cur[:0]
 }
 
+// Lend gives an empty buffer memory for what is going to be written, if it has less.
+func (b *Buffer) Lend(memory []byte) {
+	if b.Len() == 0 && cap(b.cur) < cap(memory) {
+		b.cur = memory[:0]
+	}
+}
+
+// TakeBack empties the buffer and returns the memory that it was writing to if that
+// is more than keepBytes, for others to use; it is nil otherwise, and kept.
+func (b *Buffer) TakeBack(keepBytes int) (memory []byte) {
+	if cap(b.cur) > keepBytes {
+		memory, b.cur = b.cur[:0], nil
+	}
+	b.Reset(keepBytes)
+	return memory
+}
+
 // Frame appends a frame that other buffers may hold as well.
 func (b *Buffer) Frame(f *Frame) {
 	if len(f.Bytes) < sharedFrameBytesMin {

@@ -47,6 +47,8 @@ type conn struct {
 	// full: the socket takes no more for now. ended: the peer will send nothing
 	// more. closed: neither shall we.
 	full, ended, closed bool
+	// talkative: its last replies did not fit into what a connection keeps.
+	talkative bool
 	// unauthenticated is what the client was when its last command came.
 	unauthenticated bool
 

@@ -79,6 +79,7 @@ type loop struct {
 	events  []event
 
 	shared    []byte
+	spare     spare
 	arguments [][]byte
 	segments  [][]byte
 
@@ -365,7 +366,13 @@ func (l *loop) feed(c *conn) {
 		}
 	}
 	c.running = len(input)
+	if c.talkative {
+		c.session.Out.Lend(l.spare.take())
+	}
 	rest := l.runCommands(c, input)
+	if c.talkative && c.session.Out.Len() == 0 { // it waits, maybe for long
+		l.spare.put(c.session.Out.TakeBack(keptBytes))
+	}
 	c.running = 0
 	l.turnBytes -= len(input) - len(rest)
 	c.keep(rest, own)
@@ -515,7 +522,9 @@ func (l *loop) send(c *conn) {
 		return
 	default:
 		c.overSoftSince = time.Time{}
-		s.Out.Reset(keptBytes)
+		memory := s.Out.TakeBack(keptBytes)
+		l.spare.put(memory)
+		c.talkative = memory != nil
 		s.ReplySent()
 		if c.runnable && !s.Held() {
 			l.enqueue(c) // it had to wait until it took its replies
