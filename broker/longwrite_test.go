@@ -202,6 +202,30 @@ func TestLongWriteOfAKeyThatRunsOut(t *testing.T) {
 	}
 }
 
+// What gets too old while it is being popped is with who has popped it, and nobody
+// else's message is taken in its place.
+func TestLongPopOfWhatGetsTooOld(t *testing.T) {
+	s := newStage(t)
+	s.broker.Server().LongWriteItems = 2
+	s.do("a", "POLICY", "SET", "old", "PATTERN", "q", "TTL", "1000", "DEADLETTER", "dead")
+	s.do("a", "RPUSH", "q", "1", "2")
+	s.now = s.now.Add(500 * time.Millisecond)
+	s.do("a", "RPUSH", "q", "3", "4", "5", "6")
+	s.now = s.now.Add(499 * time.Millisecond)
+	job := s.jobOf("a", "LPOP", "q", "4")
+	s.now = s.now.Add(time.Millisecond)
+	s.complete(job)
+	if got, want := s.sent("a"), `["1" "2" "3" "4"]`; got != want {
+		t.Errorf("popped are %s, want %s", got, want)
+	}
+	if got, want := s.do("b", "LRANGE", "q", "0", "-1"), `["5" "6"]`; got != want {
+		t.Errorf("left are %s, want %s", got, want)
+	}
+	if got := s.do("b", "XLEN", "dead"); got != ":0" {
+		t.Errorf("%s are dead as well", got)
+	}
+}
+
 // A client that goes away before its change is applied has changed nothing, and
 // leaves nothing behind.
 func TestLongWriteOfAClientThatLeaves(t *testing.T) {

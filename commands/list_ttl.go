@@ -7,10 +7,11 @@ import (
 )
 
 // openToTake opens a list of which elements are to be taken: those that are too
-// old go first, so that nobody gets one of them.
+// old go first, so that nobody gets one of them. What was prepared is taken as it was
+// found then: if more went now, others than those answered would be taken.
 func (c *Ctx) openToTake(key []byte) (l lists.List, ok bool, err error) {
 	l, ok, err = lists.Open(c.Tx, key)
-	if !ok || err != nil || c.Site != nil {
+	if !ok || err != nil || c.Site != nil || c.Prepared != nil {
 		return l, ok, err
 	}
 	e := c.Server.Policies.Of(key)
