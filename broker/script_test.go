@@ -91,7 +91,8 @@ type stage struct {
 	broker  *Broker
 	now     time.Time
 	clients map[string]*client
-	ended   func() // called after each turn, if not nil
+	ended   func()               // called after each turn, if not nil
+	passes  func() time.Duration // how much time passes between two turns; nil: none
 	logged  []string
 	long    int64 // items from which a command leaves the loop; 0: as ever
 }
@@ -216,6 +217,9 @@ func (s *stage) tryTurns(requests ...request) error {
 		}
 		if !progress && len(s.broker.Resumed()) == 0 {
 			return nil
+		}
+		if s.passes != nil {
+			s.now = s.now.Add(s.passes())
 		}
 	}
 }

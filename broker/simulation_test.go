@@ -42,6 +42,8 @@ var (
 //   - When a write or sync failed, the turn that met it was not acknowledged, and
 //     no other was after it. It is there whole or not at all; all before it is.
 //   - Everything on disk fits together (storage.Check).
+//   - Limits of queues are kept. Where policies take messages away each of them is
+//     in its place (ledger_test.go).
 //
 // Everything follows from the seed: go test ./broker -run Simulation -seed N
 // -seeds 1 plays a failure again, if it does not depend on what the engine does
@@ -63,6 +65,11 @@ func TestSimulation(t *testing.T) {
 var policies = []string{
 	"POLICY SET confirmed PATTERN l[12] POP CONFIRMED",
 	"POLICY SET leased PATTERN l1 POP CONFIRMED LEASE 700 MAXDELIVERIES 3 DEADLETTER s2",
+	"POLICY SET aged PATTERN [ls]1 TTL 2500 DEADLETTER s2",
+	"POLICY SET brief PATTERN [ls]2 TTL 1800",
+	"POLICY SET worked PATTERN s1 RETENTION UNACKED",
+	"POLICY SET idle PATTERN s* GROUP g* CONSUMER-TTL 1500",
+	"POLICY SET patient PATTERN s* BACKOFF 50 400",
 }
 
 type simulation struct {
@@ -74,6 +81,7 @@ type simulation struct {
 	large       bool    // elements are
 	states      []state // after each turn since the last sync, if everySecond
 	faults      *faults
+	ledger      *ledger // nil in half of the seeds
 }
 
 // state is all that clients could find out at a time.
@@ -102,9 +110,17 @@ func simulate(t *testing.T, seed uint64, turns int) {
 	s.restart(s.fs)
 	s.bound()
 	for _, p := range policies {
-		if rng.IntN(2) == 0 {
-			s.turn(request{"operator", split(t, p)})
+		if rng.IntN(3) == 0 {
+			s.rule(p)
 		}
+	}
+	if rng.IntN(2) == 0 {
+		s.ledger = s.newLedger()
+	}
+	s.sync()
+	var passes func() time.Duration
+	if rng.IntN(2) == 0 {
+		passes = func() time.Duration { return time.Duration(rng.IntN(100)) * time.Millisecond }
 	}
 	for range turns {
 		s.now = s.now.Add(time.Duration(s.rng.IntN(300)) * time.Millisecond)
@@ -116,9 +132,14 @@ func simulate(t *testing.T, seed uint64, turns int) {
 			s.faultyTurn(requests)
 			continue
 		}
+		if s.ledger != nil {
+			requests = append(requests, s.ledger.requests()...)
+		}
+		began := s.now
+		s.passes = passes
 		s.turn(requests...)
-		s.answered()
-		s.within()
+		s.passes = nil
+		s.look(began)
 		switch s.rng.IntN(24) {
 		case 0, 1:
 			s.powerFailure()
@@ -151,12 +172,26 @@ func (s *simulation) bound() {
 		overflow := s.pick("REJECT", "BLOCK 300", "DROPOLDEST", "DROPOLDEST DEADLETTER s2")
 		s.rule(fmt.Sprintf("POLICY SET %s PATTERN %s %s OVERFLOW %s", l.key, l.key, l.limit, overflow))
 	}
-	if s.everySecond {
-		if err := s.store.SyncNow(); err != nil {
-			s.t.Fatal(err)
-		}
-		s.states = append(s.states[:0], s.state(s.now))
+}
+
+// sync does what happens once a second, if the log is synced no more often.
+func (s *simulation) sync() {
+	if !s.everySecond {
+		return
 	}
+	if err := s.store.SyncNow(); err != nil {
+		s.t.Fatal(err)
+	}
+	s.states = append(s.states[:0], s.state(s.now))
+}
+
+// look holds what is found after a step that has begun at a time against the rules.
+func (s *simulation) look(began time.Time) {
+	if s.ledger != nil {
+		s.ledger.look(began)
+	}
+	s.answered()
+	s.within()
 }
 
 func (s *simulation) rule(line string) {
@@ -198,18 +233,16 @@ func (s *simulation) answered() {
 			delete(s.clients, c.name)
 		}
 	}
-	if s.everySecond && s.rng.IntN(6) == 0 {
-		if err := s.store.SyncNow(); err != nil {
-			s.t.Fatal(err)
-		}
-		s.states = append(s.states[:0], s.state(s.now))
+	if s.rng.IntN(6) == 0 {
+		s.sync()
 	}
 }
 
 // dump writes down the state as it is found when the broker is killed now: what
-// clients have popped and not confirmed has gone back.
+// clients have popped and not confirmed has gone back, and what has run out has gone.
 func (s *simulation) dump() string {
-	if s.everySecond || s.broker.Server().Confirmations.Total() > 0 {
+	server := s.broker.Server()
+	if s.everySecond || server.Confirmations.Total() > 0 || server.Policies.TendedEvery() > 0 {
 		return s.state(s.now).dump
 	}
 	return dump(s.stage)
@@ -250,6 +283,9 @@ func (s *simulation) powerFailure() {
 	s.log = append(s.log, "a power failure")
 	for _, was := range states {
 		if s.state(was.at) == was {
+			if s.ledger != nil {
+				s.ledger.rewind()
+			}
 			return
 		}
 	}
@@ -280,7 +316,7 @@ func (s *simulation) faultyTurn(requests []request) {
 	err := s.tryTurn(requests)
 	what := s.faults.disarm()
 	if err == nil && !s.faults.fatal() {
-		s.answered()
+		s.look(s.now)
 		return
 	}
 	s.log = append(s.log, "fault: "+what)
@@ -319,6 +355,9 @@ func (s *simulation) tryTurn(requests []request) error {
 // restart goes on with what is on another disk.
 func (s *simulation) restart(fs *vfs.MemFS) {
 	clear(s.clients)
+	if s.ledger != nil {
+		s.ledger.restarted()
+	}
 	s.states = s.states[:0]
 	if !s.faults.fatal() {
 		s.abandon()
@@ -551,6 +590,9 @@ func (s *simulation) command() []string {
 		return w("MOVE %s %s", s.key(), s.number(2))
 	case 44:
 		if s.rng.IntN(8) == 0 {
+			if s.ledger != nil { // whose database is to stay
+				return w("%s", s.pick("SWAPDB 0 1", "FLUSHDB"))
+			}
 			return w("%s", s.pick("SWAPDB 0 1", "FLUSHDB", "FLUSHALL"))
 		}
 		return w("PERSIST %s", s.key())
@@ -591,7 +633,7 @@ func dump(s *stage) string {
 		return answer
 	}
 	ask("SCHEDULE", "LIST")
-	for _, db := range []string{"0", "1"} {
+	for _, db := range []string{"0", "1", "2"} {
 		ask("SELECT", db)
 		ask("DBSIZE")
 		keys := names(s.do("dumper", "KEYS", "*"))
