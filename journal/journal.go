@@ -147,6 +147,13 @@ func (j *Journal) recover(o Options) error {
 	if err != nil {
 		return err
 	}
+	// What is there may not have been synced, and whoever it is applied to may make
+	// that durable at any time.
+	for _, s := range segments {
+		if err := syncFile(j.fs, s.path); err != nil {
+			return err
+		}
+	}
 	r := reading{fs: j.fs, segments: segments, after: o.After, apply: o.Apply}
 	if err := r.read(); err != nil {
 		return err
@@ -169,10 +176,6 @@ func (j *Journal) recover(o Options) error {
 			// The segment that is begun now says the same, but is not there yet.
 			superseded = append(superseded, s)
 			continue
-		}
-		// What was read may not have been synced.
-		if err := syncFile(j.fs, s.path); err != nil {
-			return err
 		}
 		j.segments = append(j.segments, s)
 	}
@@ -220,9 +223,10 @@ func (j *Journal) failure() error {
 // Seq returns the number of the last record.
 func (j *Journal) Seq() uint64 { return j.seq }
 
-// Append writes a record and, with the policy Always, syncs it. After an error
-// nothing more can be appended: what is on disk is known only after a restart.
-func (j *Journal) Append(payload []byte) (seq uint64, err error) {
+// Append writes a record, whose payload may be in parts, and, with the policy
+// Always, syncs it. After an error nothing more can be appended: what is on disk is
+// known only after a restart.
+func (j *Journal) Append(payload ...[]byte) (seq uint64, err error) {
 	if err := j.failure(); err != nil {
 		return 0, err
 	}
@@ -232,18 +236,22 @@ func (j *Journal) Append(payload []byte) (seq uint64, err error) {
 	return j.seq, nil
 }
 
-func (j *Journal) append(payload []byte) error {
-	if uint64(len(payload)) > payloadBytes {
-		return fmt.Errorf("a record of %d bytes", len(payload))
+func (j *Journal) append(payload [][]byte) error {
+	length := 0
+	for _, p := range payload {
+		length += len(p)
 	}
-	if size := recordSize(int64(len(payload))); j.at+size > j.room && !j.grow(size) {
+	if uint64(length) > payloadBytes {
+		return fmt.Errorf("a record of %d bytes", length)
+	}
+	size := recordSize(int64(length))
+	if j.at+size > j.room && !j.grow(size) {
 		if err := j.rotate(size); err != nil {
 			return err
 		}
 	}
-	size := recordSize(int64(len(payload)))
 	if err := j.write(record{
-		length: uint32(len(payload)), seq: j.seq + 1, durable: j.durable.Load(), segment: j.current.number,
+		length: uint32(length), seq: j.seq + 1, durable: j.durable.Load(), segment: j.current.number,
 	}, payload); err != nil {
 		return err
 	}
@@ -270,21 +278,30 @@ func (j *Journal) append(payload []byte) error {
 }
 
 // write writes a record where the next one goes, a long one without a copy of it.
-func (j *Journal) write(r record, payload []byte) error {
-	j.buffer = appendRecordHeader(j.buffer[:0], r, payload)
-	if len(payload) <= bufferMax {
-		j.buffer = append(append(j.buffer, payload...), r.padding()...)
+func (j *Journal) write(r record, payload [][]byte) error {
+	j.buffer = appendRecordHeader(j.buffer[:0], r, payload...)
+	if r.length <= bufferMax {
+		for _, p := range payload {
+			j.buffer = append(j.buffer, p...)
+		}
+		j.buffer = append(j.buffer, r.padding()...)
 		_, err := j.file.WriteAt(j.buffer, j.at)
 		return err
 	}
 	at := j.at
-	for _, p := range [][]byte{j.buffer, payload, r.padding()} {
-		if _, err := j.file.WriteAt(p, at); err != nil {
-			return err
-		}
+	put := func(p []byte) error {
+		_, err := j.file.WriteAt(p, at)
 		at += int64(len(p))
+		return err
 	}
-	return nil
+	err := put(j.buffer)
+	for i := 0; i < len(payload) && err == nil; i++ {
+		err = put(payload[i])
+	}
+	if err == nil {
+		err = put(r.padding())
+	}
+	return err
 }
 
 // grow makes room in the current segment if the next one is not there yet: to make

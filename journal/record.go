@@ -113,15 +113,19 @@ func recordSize(payload int64) int64 {
 	return (recordHeader + payload + recordAlign - 1) &^ (recordAlign - 1)
 }
 
-// appendRecordHeader encodes what stands before a payload.
-func appendRecordHeader(dst []byte, r record, payload []byte) []byte {
+// appendRecordHeader encodes what stands before a payload, which may be in parts.
+func appendRecordHeader(dst []byte, r record, payload ...[]byte) []byte {
 	at := len(dst)
+	sum := uint32(0)
+	for _, p := range payload {
+		sum = crc32.Update(sum, castagnoli, p)
+	}
 	dst = binary.LittleEndian.AppendUint32(dst, recordMagic)
-	dst = binary.LittleEndian.AppendUint32(dst, uint32(len(payload)))
+	dst = binary.LittleEndian.AppendUint32(dst, r.length)
 	dst = binary.LittleEndian.AppendUint64(dst, r.seq)
 	dst = binary.LittleEndian.AppendUint64(dst, r.durable)
 	dst = binary.LittleEndian.AppendUint64(dst, r.segment)
-	dst = binary.LittleEndian.AppendUint32(dst, crc32.Checksum(payload, castagnoli))
+	dst = binary.LittleEndian.AppendUint32(dst, sum)
 	return binary.LittleEndian.AppendUint32(dst, crc32.Checksum(dst[at:], castagnoli))
 }
 

@@ -55,7 +55,7 @@ func (c *cache) resize(o *Object) {
 	if o.next == nil {
 		return // no longer in the cache
 	}
-	size := objectBytes + len(o.Key) + len(o.Meta)
+	size := objectBytes + len(o.Key) + len(o.Meta) + cap(o.heldMeta)
 	if o.State != nil {
 		size += o.State.MemoryBytes()
 	}
@@ -88,13 +88,14 @@ func (c *cache) remove(o *Object) {
 
 // evict forgets objects until the cache has at most bytesMax; a negative number
 // means all. It must run between turns. Objects with unwritten soft changes
-// stay, and those that are guarded.
-func (c *cache) evict(bytesMax int) {
+// stay, and those that are guarded. forget is told of each.
+func (c *cache) evict(bytesMax int, forget func(*Object)) {
 	for o := c.root.prev; c.bytes > bytesMax && o != &c.root; {
 		older := o.prev
 		if !o.soft && o.guards == 0 {
 			c.remove(o)
 			delete(o.space.objects, o.Key)
+			forget(o)
 		}
 		o = older
 	}

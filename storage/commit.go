@@ -2,6 +2,7 @@ package storage
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -24,7 +25,8 @@ import (
 //     batch gets an index and is read on top (Tx.view). With heads and tails of
 //     queues in memory that is rare.
 //   - Metadata change with every push but are worth writing once per turn: a
-//     changed object goes on a list, and Commit encodes each once.
+//     changed object goes on a list, and Commit encodes each once, for the log
+//     (hold.go).
 //
 // Invariants:
 //
@@ -77,11 +79,24 @@ func (s *Store) Commit() (wrote bool, err error) {
 		t.used[i] = nil
 	}
 	t.used = t.used[:0]
-	s.cache.evict(s.cache.bytesMax)
+	if err := s.evict(s.cache.bytesMax); err != nil {
+		tx.fail("settle metadata", err)
+	}
 	if t.err != nil {
 		s.failed = t.err
 	}
 	return wrote, t.err
+}
+
+// evict forgets objects until the cache has so many bytes (cache.evict).
+func (s *Store) evict(bytesMax int) error {
+	var err error
+	s.cache.evict(bytesMax, func(o *Object) {
+		if o.held != nil {
+			err = errors.Join(err, s.settle(o))
+		}
+	})
+	return errors.Join(err, s.applySettled())
 }
 
 // Forget writes what is in memory only (soft changes) and forgets everything:
@@ -91,28 +106,32 @@ func (s *Store) Forget() error {
 	if _, err := s.Commit(); err != nil {
 		return err
 	}
-	s.cache.evict(-1)
-	return nil
+	return s.evict(-1)
 }
 
 func (s *Store) commit(tx *Tx) error {
 	tx.writable()
 	tx.flushSoft()
-	tx.flushDirty()
+	tx.holdDirty()
 	tx.flushCounts()
 	tx.flushTimers()
 	if tx.err != nil {
 		return tx.err
 	}
-	if err := s.write(tx.batch); err != nil {
+	written := int64(tx.batch.Len() + s.held.metas.Len())
+	if err := s.write(tx.batch, s.held.metas); err != nil {
 		return fmt.Errorf("commit turn %d: %w", tx.seq, err)
 	}
+	s.held.metas.Reset()
+	if err := s.settleOld(); err != nil {
+		return fmt.Errorf("settle metadata after turn %d: %w", tx.seq, err)
+	}
 	s.Commits++
-	s.written += int64(tx.batch.Len())
+	s.written += written
 	if s.unflushed.since.IsZero() {
 		s.unflushed.since = tx.now
 	}
-	s.unflushed.written += int64(tx.batch.Len())
+	s.unflushed.written += written
 	s.Changes += int64(tx.edits)
 	if tx.indexed {
 		_ = tx.batch.Close() // back to the pool, cannot fail
@@ -138,6 +157,33 @@ func (tx *Tx) flushSoft() {
 	tx.store.soft = tx.store.soft[:0]
 }
 
+// holdDirty writes the metadata of all changed objects to the log with the batch,
+// when the turn ends, and holds them.
+func (tx *Tx) holdDirty() {
+	s := tx.store
+	if s.held.metas == nil {
+		s.held.metas = s.db.NewBatch()
+	}
+	seq := s.log.Seq() + 1
+	for i := 0; i < len(tx.dirty); i++ {
+		o := tx.dirty[i]
+		tx.dirty[i] = nil
+		if !o.dirty {
+			continue // written in the middle of the turn, or on the list twice
+		}
+		if !o.space.dead && o.typ != TypeNone {
+			key, meta := tx.encode(o)
+			tx.check(s.held.metas.Set(key, meta, nil))
+			s.hold(o, meta, seq)
+			o.dirty, o.onDisk = false, true
+		} else {
+			s.unhold(o) // the batch has what is newer
+			tx.flush(o)
+		}
+	}
+	tx.dirty = tx.dirty[:0]
+}
+
 // flushDirty writes the metadata of all changed objects to the batch.
 func (tx *Tx) flushDirty() {
 	tx.writable()
@@ -157,6 +203,11 @@ func (tx *Tx) flush(o *Object) {
 	if o.space.dead {
 		return
 	}
+	if o.held != nil {
+		// In the middle of a turn: what the batch says counts only when it is in
+		// the log.
+		tx.settleAll()
+	}
 	if o.typ == TypeNone {
 		if o.onDisk {
 			tx.scratch = tx.store.appendMetaKey(tx.scratch[:0], o.space.id, o.Key)
@@ -165,14 +216,21 @@ func (tx *Tx) flush(o *Object) {
 		}
 		return
 	}
+	key, meta := tx.encode(o)
+	tx.check(tx.batch.Set(key, meta, nil))
+	o.onDisk = true
+}
+
+// encode writes what the state of an object holds back to the batch, and returns
+// the object's metadata, which are valid for a moment only.
+func (tx *Tx) encode(o *Object) (key, meta []byte) {
 	if o.State != nil {
 		o.State.Flush(tx, o)
 	}
 	tx.scratch = tx.store.appendMetaKey(tx.scratch[:0], o.space.id, o.Key)
 	n := len(tx.scratch)
 	tx.scratch = o.appendMeta(tx.scratch)
-	tx.check(tx.batch.Set(tx.scratch[:n], tx.scratch[n:], nil))
-	o.onDisk = true
+	return tx.scratch[:n], tx.scratch[n:]
 }
 
 // flushCounts writes the counters that the turn has moved.

@@ -100,6 +100,9 @@ func (s *Store) FlushOld(now time.Time, full bool) error {
 	}
 	*u, s.flushed = unflushed{}, true
 	s.quiet.Store(true)
+	if err := s.settleAll(); err != nil {
+		return err
+	}
 	_, err := s.db.AsyncFlush()
 	return err
 }

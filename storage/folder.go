@@ -16,7 +16,7 @@ import (
 
 // # The data folder
 //
-//	cairn.format   what this folder is: "cairn data folder", "format 3"
+//	cairn.format   what this folder is: "cairn data folder", "format 4"
 //	store/         the storage engine's files, and its lock
 //	log/           what is not in those yet
 //

@@ -106,7 +106,7 @@ func TestFoldersThatAreNotOurs(t *testing.T) {
 		if err := b.Set(appendSystemKey(nil, systemFormat), []byte{0, 0, 0, formatVersion + 1}, nil); err != nil {
 			t.Fatal(err)
 		}
-		if err := errors.Join(s.write(b), s.Close(), fs.Remove("/data/cairn.format")); err != nil {
+		if err := errors.Join(s.write(b, nil), s.Close(), fs.Remove("/data/cairn.format")); err != nil {
 			t.Fatal(err)
 		}
 		refuses(t, fs, ErrFormat)

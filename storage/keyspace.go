@@ -123,6 +123,7 @@ func (tx *Tx) flushDB() {
 	tx.edits++
 	// The metadata have to be walked to find the ids; the sweeper does that.
 	// What this turn has changed must be among them.
+	tx.settleAll()
 	tx.flushDirty()
 	old := tx.dbs[tx.db]
 	tx.batchKey(func(k []byte) []byte { return appendDroppedKey(k, old.id) }, opPut)
@@ -156,6 +157,7 @@ func (tx *Tx) FlushAll() {
 func (tx *Tx) flushWhole() {
 	tx.writable()
 	tx.edits++
+	tx.settleAll()
 	// In a batch later entries win, so this also covers what the turn wrote
 	// before. Ids are never used again.
 	for _, kind := range []byte{kindRecord, kindMeta, kindCount, kindExpiry, kindGarbage, kindDropped} {
@@ -213,6 +215,7 @@ func (tx *Tx) ScanSome(cursor uint64, steps int, yield func(KeyInfo) (more bool)
 		return 0
 	}
 	sp := tx.dbs[tx.db]
+	tx.settleAll()
 	if !tx.readOnly && len(tx.dirty) > 0 {
 		tx.flushDirty()
 	}

@@ -2,12 +2,12 @@ package storage
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"path/filepath"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/batchrepr"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/cairnmq/cairn/journal"
@@ -20,7 +20,8 @@ import (
 // number it has in the log; so does what Pebble has written to tables, as a batch
 // goes into one memtable, whole, and memtables are written in order. After a
 // crash the batches behind that number are applied again, each exactly once: a
-// second time would undo what SingleDelete relies on.
+// second time would undo what SingleDelete relies on. (Of metadata more is applied
+// again: hold.go.)
 //
 // Why not Pebble's: it writes and syncs in a goroutine of its own, and being
 // handed over and back costs a turn of small messages as much as writing it; it
@@ -29,7 +30,7 @@ import (
 
 const (
 	logDir = "log"
-	// systemSeq is the record that holds the number of the last batch applied.
+	// systemSeq is the record that says what was applied.
 	systemSeq = "seq"
 )
 
@@ -57,46 +58,63 @@ func (p SyncPolicy) journal() journal.Policy {
 
 var seqKey = appendSystemKey(nil, systemSeq)
 
-// appliedSeq returns the number of the last batch that a reader sees.
-func appliedSeq(r pebble.Reader) (uint64, error) {
+// readApplied returns what was applied to what a reader sees.
+func readApplied(r pebble.Reader) (a applied, err error) {
 	value, closer, err := r.Get(seqKey)
 	if errors.Is(err, pebble.ErrNotFound) {
-		return 0, nil
+		return applied{}, nil
 	}
 	if err != nil {
-		return 0, fmt.Errorf("read the system record %q: %w", systemSeq, damage(err))
+		return applied{}, fmt.Errorf("read the system record %q: %w", systemSeq, damage(err))
 	}
 	defer closer.Close()
-	if len(value) != 8 {
-		return 0, fmt.Errorf("%w: the system record %q has %d bytes", ErrDamaged, systemSeq, len(value))
+	a, ok := decodeApplied(value)
+	if !ok {
+		return applied{}, fmt.Errorf("%w: the system record %q has %d bytes", ErrDamaged, systemSeq, len(value))
 	}
-	return binary.BigEndian.Uint64(value), nil
+	return a, nil
 }
 
 // openLog opens the log and applies what Pebble has not written to tables yet.
 func (s *Store) openLog(dir string, o Options) error {
-	after, err := appliedSeq(s.db)
+	done, err := readApplied(s.db)
 	if err != nil {
 		return err
+	}
+	last := done.after()
+	apply := func(do func(*pebble.Batch) error) func(uint64, []byte) error {
+		return func(seq uint64, payload []byte) error {
+			last = seq
+			return s.replay(payload, seq <= done.seq, do)
+		}
 	}
 	dir = filepath.Join(dir, logDir)
 	if o.ReadOnly {
 		// Nothing can be applied: it is read on top.
 		s.overlay = s.db.NewIndexedBatch()
-		return logError(journal.Read(o.FS, dir, after, func(_ uint64, payload []byte) error {
-			return s.replay(payload, func(b *pebble.Batch) error { return s.overlay.Apply(b, nil) })
-		}))
+		err = journal.Read(o.FS, dir, last, apply(func(b *pebble.Batch) error { return s.overlay.Apply(b, nil) }))
+	} else {
+		if err := makeDir(o.FS, dir); err != nil {
+			return err
+		}
+		s.log, err = journal.Open(journal.Options{
+			FS: o.FS, Dir: dir, SegmentBytes: o.LogSegmentBytes, Policy: o.Sync.journal(), After: last, Logf: o.Logf,
+			Apply: apply(func(b *pebble.Batch) error { return s.db.Apply(b, pebble.NoSync) }),
+		})
+		s.synced.Store(s.log)
 	}
-	if err := makeDir(o.FS, dir); err != nil {
-		return err
+	if err == nil && last < done.seq {
+		err = fmt.Errorf("%w: it ends with record %d, and tables hold %d", journal.ErrDamaged, last, done.seq)
 	}
-	s.log, err = journal.Open(journal.Options{
-		FS: o.FS, Dir: dir, SegmentBytes: o.LogSegmentBytes, Policy: o.Sync.journal(), After: after, Logf: o.Logf,
-		Apply: func(_ uint64, payload []byte) error {
-			return s.replay(payload, func(b *pebble.Batch) error { return s.db.Apply(b, pebble.NoSync) })
-		},
-	})
 	return logError(err)
+}
+
+// syncLog is called by the engine, before it makes known what tables there are.
+func (s *Store) syncLog() error {
+	if log := s.synced.Load(); log != nil {
+		return log.Sync()
+	}
+	return nil // it is being opened: what was found in it has been synced
 }
 
 func logError(err error) error {
@@ -111,28 +129,72 @@ func logError(err error) error {
 // be more than there is memory.
 const replayCopyMax = 1 << 20
 
-// replay applies a batch as it stands in the log, whose the payload is no longer.
-func (s *Store) replay(payload []byte, apply func(*pebble.Batch) error) error {
-	if len(payload) <= replayCopyMax {
+// replay applies a batch as it stands in the log, whose the payload is no longer,
+// or the metadata in it only.
+func (s *Store) replay(payload []byte, metadata bool, apply func(*pebble.Batch) error) error {
+	if len(payload) <= replayCopyMax || metadata {
 		payload = bytes.Clone(payload)
 	}
 	b := s.db.NewBatch()
-	if err := b.SetRepr(payload); err != nil {
+	err := b.SetRepr(payload)
+	if err == nil && metadata {
+		metas := s.db.NewBatch()
+		if err = copyMetadata(metas, b.Reader()); err == nil {
+			err = apply(metas)
+		}
+		return errors.Join(err, metas.Close(), b.Close())
+	}
+	if err != nil {
 		return fmt.Errorf("%w: a batch in the log: %w", ErrDamaged, err)
 	}
 	return errors.Join(apply(b), b.Close())
 }
 
-// write makes a batch durable, as far as the policy says, and applies it.
-func (s *Store) write(b *pebble.Batch) error {
-	var seq [8]byte
-	binary.BigEndian.PutUint64(seq[:], s.log.Seq()+1)
-	if err := b.Set(seqKey, seq[:], nil); err != nil {
+// copyMetadata copies from a batch in the log what it does to metadata.
+func copyMetadata(dst *pebble.Batch, src batchrepr.Reader) error {
+	for {
+		kind, key, value, ok, err := src.Next()
+		if err != nil {
+			return fmt.Errorf("%w: a batch in the log: %w", ErrDamaged, err)
+		}
+		if !ok {
+			return nil
+		}
+		if len(key) == 0 || key[0] != kindMeta {
+			continue
+		}
+		switch kind {
+		case pebble.InternalKeyKindSet:
+			err = dst.Set(key, value, nil)
+		case pebble.InternalKeyKindDelete:
+			err = dst.Delete(key, nil)
+		case pebble.InternalKeyKindRangeDelete:
+			err = dst.DeleteRange(key, value, nil)
+		default:
+			err = fmt.Errorf("%w: a batch in the log does %s to metadata", ErrDamaged, kind)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// write makes a batch durable, as far as the policy says, and applies it. metas is
+// in the log behind it, and is not applied; nil is nothing.
+func (s *Store) write(b, metas *pebble.Batch) error {
+	if err := s.setApplied(b, s.log.Seq()+1); err != nil {
 		return err
 	}
-	if _, err := s.log.Append(b.Repr()); err != nil {
+	repr, more := b.Repr(), []byte(nil)
+	if metas != nil && !metas.Empty() {
+		// In the log they are one batch.
+		more = metas.Repr()[batchrepr.HeaderLen:]
+		batchrepr.SetCount(repr, b.Count()+metas.Count())
+	}
+	if _, err := s.log.Append(repr, more); err != nil {
 		return err
 	}
+	batchrepr.SetCount(repr, b.Count())
 	return s.db.Apply(b, pebble.NoSync)
 }
 
@@ -182,26 +244,26 @@ func (s *Store) noteFlush() {
 }
 
 func (s *Store) releaseLog() error {
-	seq, err := s.flushedSeq()
+	tables, err := s.inTables()
 	if err != nil {
 		return err
 	}
-	return s.log.Release(seq)
+	return s.log.Release(tables.after())
 }
 
-// flushedSeq returns the number of the last batch that is in tables.
-func (s *Store) flushedSeq() (seq uint64, err error) {
+// inTables returns what was applied to what is in tables.
+func (s *Store) inTables() (a applied, err error) {
 	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: seqKey, UpperBound: after(seqKey), OnlyReadGuaranteedDurable: true})
 	if err != nil {
-		return 0, err
+		return applied{}, err
 	}
 	if it.First() {
 		var value []byte
-		if value, err = it.ValueAndErr(); err == nil && len(value) == 8 {
-			seq = binary.BigEndian.Uint64(value)
+		if value, err = it.ValueAndErr(); err == nil {
+			a, _ = decodeApplied(value)
 		}
 	}
-	return seq, errors.Join(err, it.Close())
+	return a, errors.Join(err, it.Close())
 }
 
 // fullFS makes room on a disk that is full. It is not what the log sees: all wait

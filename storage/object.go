@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"container/list"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -77,11 +78,18 @@ type Object struct {
 	expireAt int64 // unix ms, 0: never
 	lastUsed time.Time
 
-	onDisk  bool // there are metadata in Pebble
+	onDisk  bool // there are metadata in Pebble, or in the log
 	dirty   bool // on the turn's list of objects to write
 	written bool // records were written in this turn: reads need the batch
 	soft    bool // changed in a way that may be lost (Tx.Soft)
 	usedIn  uint64
+
+	// held says that the log has newer metadata than Pebble, which are heldMeta: those
+	// of the batch heldSeq, written when the log had heldAt bytes.
+	held     *list.Element
+	heldMeta []byte
+	heldSeq  uint64
+	heldAt   int64
 
 	changes uint64 // how often it was changed since it came into memory
 	guards  int    // who wants to know; it stays in memory for them

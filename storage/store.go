@@ -88,6 +88,8 @@ type Store struct {
 	db   *pebble.DB
 	lock *pebble.Lock
 	log  *journal.Journal
+	// synced is the log for those who sync it (syncLog).
+	synced atomic.Pointer[journal.Journal]
 	// overlay is what is read in place of db where nothing may be written.
 	overlay  *pebble.Batch
 	releaser releaser
@@ -96,6 +98,7 @@ type Store struct {
 	cache *cache
 	seed  uint64
 	spare *pebble.Batch
+	held  held
 
 	nextID        uint64 // the next incarnation id
 	reservedID    uint64 // ids below are reserved on disk
@@ -186,9 +189,10 @@ func openLocked(dir string, o Options, lock *pebble.Lock) (*Store, error) {
 		releaser:      newReleaser(),
 		logf:          o.Logf,
 	}
+	s.held.bytesMax = int64(o.MemTableBytes / heldShare)
 	s.squeezing.init()
 	s.fs = s.fullFS(o.FS)
-	options := pebbleOptions(s.fs, o, engine)
+	options := pebbleOptions(logFirst{s.fs, s.syncLog}, o, engine)
 	options.EventListener.FlushBegin = func(pebble.FlushInfo) { s.rotated.Store(true) }
 	options.EventListener.WriteStallBegin = func(i pebble.WriteStallBeginInfo) {
 		s.stalls.Add(1)
@@ -441,7 +445,7 @@ func (s *Store) initialise(seed uint64) error {
 			return err
 		}
 	}
-	return s.write(b)
+	return s.write(b, nil)
 }
 
 // reader is what is committed.
@@ -548,7 +552,7 @@ func (s *Store) Close() error {
 	if s.failed == nil {
 		// So that the next start has nothing to do. What cannot be flushed stands in
 		// the log.
-		if s.db.Flush() == nil {
+		if err = errors.Join(err, s.settleAll()); s.db.Flush() == nil {
 			err = errors.Join(err, s.releaseLog())
 		}
 	}
@@ -576,6 +580,9 @@ func (s *Store) Snapshot(now time.Time) (tx *Tx, release func()) {
 	if s.overlay != nil {
 		reader = s.overlay
 	} else {
+		if err := s.settleAll(); err != nil {
+			s.turn.views[0].fail("settle metadata", err)
+		}
 		snapshot := s.db.NewSnapshot()
 		reader, release = snapshot, func() { _ = snapshot.Close() } // fails only when closed twice
 	}
