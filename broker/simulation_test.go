@@ -124,6 +124,9 @@ func simulate(t *testing.T, seed uint64, turns int) {
 	}
 	for range turns {
 		s.now = s.now.Add(time.Duration(s.rng.IntN(300)) * time.Millisecond)
+		if s.rng.IntN(30) == 0 { // nothing happens for a while: who waits goes on waiting
+			s.now = s.now.Add(time.Duration(s.rng.IntN(2500)) * time.Millisecond)
+		}
 		var requests []request
 		for range 1 + s.rng.IntN(6) {
 			requests = append(requests, s.request())
