@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
@@ -34,7 +35,7 @@ type Disk struct {
 // Disk looks at the disk.
 func (s *Store) Disk() (Disk, error) {
 	d := Disk{
-		Used:   int64(s.db.Metrics().DiskSpaceUsage()) + s.log.Bytes(),
+		Used:   s.DiskBytes() + s.log.Bytes(),
 		RanOut: s.ranOut.Swap(false),
 	}
 	usage, err := s.fs.GetDiskUsage(s.dir)
@@ -52,6 +53,14 @@ func (s *Store) Written() int64 { return s.written }
 // at the moment; there is until it is said that there is not.
 func (s *Store) KeepSpares(room bool) { s.log.KeepFree(room) }
 
+// DiskBytes is what the tables and all that belongs to them take.
+func (s *Store) DiskBytes() int64 {
+	m := s.db.Metrics()
+	// Pebble counts local blob files from the start of the process on only, those
+	// that go included.
+	return int64(m.DiskSpaceUsage() - m.BlobFiles.Local.LiveSize + m.BlobFiles.LiveSize)
+}
+
 // # Space that comes back
 //
 // What was taken away leaves the disk when the engine next works there, and it
@@ -60,7 +69,16 @@ func (s *Store) KeepSpares(room bool) { s.log.KeepFree(room) }
 // memory is flushed once it has been there for a while. Then it is in tables that
 // are too few for the engine to work on: deletions, and what they delete, could
 // stay there for good. So once nothing else is going on, and most of what the
-// store takes is of no use, all of it is compacted.
+// store takes is of no use, all of it is compacted (squeeze).
+//
+// How much is of no use we estimate ourselves (garbage.go). The engine's estimate
+// comes some time after the tables, without a word of when; it counts deletions as
+// records when it works out how long one is; and it looks for what a deletion
+// deletes only in the levels below, not among tables that were flushed before.
+//
+// A compaction gives back the values in blob files that nothing refers to any
+// more, and no part of a file. The engine writes files anew that are mostly garbage
+// and old enough, but does not wake up for it: it is nudged.
 
 const (
 	flushAge      = 10 * time.Second
@@ -68,7 +86,14 @@ const (
 	flushBytesMin = 1 << 20     // or
 	flushTakenMin = 1000        // records that were deleted
 
-	garbageMin = 8 << 20 // bytes in tables that are worth a compaction
+	garbageMin = 8 << 20 // bytes on disk that are worth a compaction
+	// squeezeShare is how many times as long as a compaction took that was in vain
+	// the next one has to wait.
+	squeezeShare = 100
+	// nudgesMax is how often the engine is nudged until something is flushed again,
+	// nudgePeriod the time between two.
+	nudgesMax   = 30
+	nudgePeriod = 10 * time.Second
 )
 
 // unflushed is what the memtable in use holds.
@@ -88,9 +113,7 @@ func (s *Store) FlushOld(now time.Time, full bool) error {
 	if s.failed != nil {
 		return nil
 	}
-	if s.flushed {
-		s.squeeze()
-	}
+	s.squeeze(now)
 	if u.since.IsZero() {
 		return nil
 	}
@@ -98,7 +121,8 @@ func (s *Store) FlushOld(now time.Time, full bool) error {
 	if age < flushAgeFull || (!full && (age < flushAge || (u.written < flushBytesMin && u.deleted < flushTakenMin))) {
 		return nil
 	}
-	*u, s.flushed = unflushed{}, true
+	*u = unflushed{}
+	s.squeezing.tables, s.squeezing.nudges = true, 0
 	s.quiet.Store(true)
 	if err := s.settleAll(); err != nil {
 		return err
@@ -108,42 +132,134 @@ func (s *Store) FlushOld(now time.Time, full bool) error {
 }
 
 // Unflushed reports whether FlushOld may have something to do in time.
-func (s *Store) Unflushed() bool { return s.flushed || !s.unflushed.since.IsZero() }
+func (s *Store) Unflushed() bool { return s.squeezing.wanted() || !s.unflushed.since.IsZero() }
 
-// squeeze has the tables compacted, in the background, if most of what is in them
-// is garbage: it writes less than it removes. It waits until the engine has come to
-// rest, and knows how much that is.
-func (s *Store) squeeze() {
-	m := s.db.Metrics()
-	if m.MemTable.Count > 1 || m.Flush.NumInProgress > 0 || m.Compact.NumInProgress > 0 ||
-		!m.Table.InitialStatsCollectionComplete || m.Table.PendingStatsCollectionCount > 0 {
-		return
-	}
-	s.flushed = false
-	garbage := m.Table.Garbage.PointDeletionsBytesEstimate + m.Table.Garbage.RangeDeletionsBytesEstimate
-	if garbage < garbageMin || garbage < uint64(m.Total().TablesSize)/2 || !s.squeezing.busy.CompareAndSwap(false, true) {
-		return
-	}
-	s.squeezing.running.Go(func() {
-		defer s.squeezing.busy.Store(false)
-		err := s.db.Compact(s.squeezing.ctx, []byte{0}, []byte{0xff}, false)
-		if err != nil && s.squeezing.ctx.Err() == nil && s.logf != nil {
-			s.logf("The tables cannot be compacted: %v", err)
-		}
-	})
-}
-
-// squeezing is the compaction that squeeze has begun.
+// squeezing is how far the search for space has come.
 type squeezing struct {
+	// tables and blobs say what has not been looked at since something was flushed,
+	// or was, and not for the last time.
+	tables, blobs bool
+	nudges        int
+	nudgeAt       time.Time // no sooner
+	patience      time.Time // no compaction before
+	begun         time.Time // of what is running
+
 	busy    atomic.Bool
+	found   atomic.Int32 // by what was running, written before busy
 	running sync.WaitGroup
 	ctx     context.Context
 	cancel  context.CancelFunc
 }
+
+// What a search for space in tables has found.
+const (
+	foundNothing  int32 = iota
+	foundLittle         // it was in vain to compact them
+	foundTooEarly       // the engine does not know yet
+)
 
 func (q *squeezing) init() { q.ctx, q.cancel = context.WithCancel(context.Background()) }
 
 func (q *squeezing) stop() {
 	q.cancel()
 	q.running.Wait()
+}
+
+func (q *squeezing) wanted() bool { return q.tables || q.blobs || q.busy.Load() }
+
+// squeeze has the tables compacted, in the background, if most of what is in them
+// is garbage: it writes less than it removes. It waits until the engine has come to
+// rest.
+func (s *Store) squeeze(now time.Time) {
+	q := &s.squeezing
+	if !q.wanted() || q.busy.Load() {
+		return
+	}
+	switch q.found.Swap(foundNothing) {
+	case foundLittle:
+		// What was garbage by our estimate is not: a snapshot holds on to it, or it is
+		// shorter than what lies beside it. It would be again, each time.
+		q.patience = now.Add(squeezeShare * now.Sub(q.begun))
+	case foundTooEarly:
+		q.tables = true
+	}
+	m := s.db.Metrics()
+	if m.MemTable.Count > 1 || m.Flush.NumInProgress > 0 || m.Compact.NumInProgress > 0 {
+		return
+	}
+	if !q.tables {
+		q.blobs = s.nudge(now, m)
+		return
+	}
+	q.tables, q.blobs = false, true
+	if now.Before(q.patience) {
+		return
+	}
+	q.begun = now
+	q.busy.Store(true)
+	q.running.Go(func() {
+		found, err := s.squeezeTables()
+		if err != nil && q.ctx.Err() == nil && s.logf != nil {
+			s.logf("The tables cannot be compacted: %v", err)
+		}
+		q.found.Store(found)
+		q.busy.Store(false)
+	})
+}
+
+// squeezeTables compacts all tables if most of what they hold is garbage.
+func (s *Store) squeezeTables() (found int32, err error) {
+	levels, err := s.db.SSTables(pebble.WithProperties())
+	if err != nil {
+		return foundNothing, err
+	}
+	share, known := garbageShare(levels)
+	if !known {
+		return foundTooEarly, nil
+	}
+	used, unused := s.tableBytes()
+	expected := share * used
+	if share < 0.5 || expected+unused < garbageMin {
+		return foundNothing, nil
+	}
+	if err := s.db.Compact(s.squeezing.ctx, []byte{0}, []byte{0xff}, false); err != nil {
+		return foundLittle, err
+	}
+	if left, _ := s.tableBytes(); used-left < expected/2 {
+		return foundLittle, nil
+	}
+	return foundNothing, nil
+}
+
+// tableBytes is the size of tables and of the values that they refer to, and that
+// of values to which nothing refers.
+func (s *Store) tableBytes() (used, unused float64) {
+	m := s.db.Metrics()
+	used = float64(m.Total().TablesSize)
+	if blobs := &m.BlobFiles; blobs.ValueSize > 0 {
+		referenced := float64(blobs.LiveSize) * float64(blobs.ReferencedValueSize) / float64(blobs.ValueSize)
+		used, unused = used+referenced, float64(blobs.LiveSize)-referenced
+	}
+	return used, unused
+}
+
+// nudge has the engine look again whether there are blob files to be written anew,
+// and reports whether there may be some later.
+func (s *Store) nudge(now time.Time, m *pebble.Metrics) bool {
+	q, blobs := &s.squeezing, &m.BlobFiles
+	garbage := float64(blobs.ValueSize - blobs.ReferencedValueSize)
+	if garbage <= blobGarbageShare*float64(blobs.ValueSize) || garbage < garbageMin || q.nudges == nudgesMax {
+		return false
+	}
+	if now.Before(q.nudgeAt) {
+		return true
+	}
+	q.nudgeAt = now.Add(nudgePeriod)
+	q.nudges++
+	// It looks when it has flushed something, be it nothing.
+	if _, err := s.db.AsyncFlush(); err != nil {
+		s.engine.background(err)
+		return false
+	}
+	return true
 }
