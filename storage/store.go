@@ -248,8 +248,9 @@ func pebbleOptions(fs vfs.FS, o Options, log *engineLog) *pebble.Options {
 		// A queue that is filled and drained writes a lot and reads little:
 		// memtables are better kept than flushed in a hurry.
 		MemTableStopWritesThreshold: 4,
-		L0CompactionThreshold:       4,
-		L0StopWritesThreshold:       24,
+		L0CompactionThreshold:       10,
+		L0StopWritesThreshold:       40,
+		LBaseMaxBytes:               256 << 20,
 		CompactionConcurrencyRange:  func() (lower, upper int) { return 1, 2 },
 		Logger:                      log,
 	}
