@@ -41,8 +41,8 @@ func Check(fs vfs.FS, dir string, out io.Writer, progress io.Writer) error {
 		}
 		return fmt.Errorf("%s: %w: %d problems were found. Keep a copy of the folder; cairn restore brings a backup back", dir, ErrProblems, problems)
 	}
-	fmt.Fprintf(out, "%s is sound: %d tables and %d blob files of %s, %d keys, %d records, %d scheduled commands\n",
-		dir, tables.Tables, tables.Blobs, size(tables.TableBytes), tables.Keys, tables.Records, tables.Timers)
+	fmt.Fprintf(out, "%s is sound: %d tables of %s, %d keys, %d records, %d scheduled commands\n",
+		dir, tables.Tables, size(tables.TableBytes), tables.Keys, tables.Records, tables.Timers)
 	return nil
 }
 
@@ -100,6 +100,6 @@ func check(fs vfs.FS, dir string, c storage.Check) (storage.Summary, error) {
 		c.Problem(err)
 		err = nil
 	}
-	sum.Tables, sum.Blobs, sum.TableBytes = tables.Tables, tables.Blobs, tables.TableBytes
+	sum.Tables, sum.TableBytes = tables.Tables, tables.TableBytes
 	return sum, errors.Join(err, store.Close())
 }

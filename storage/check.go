@@ -20,7 +20,7 @@ import (
 // A store that nobody uses can be read from end to end, to see whether all of it
 // can be read, and whether it fits together:
 //
-//	tables     the checksum of every block of every table and blob file
+//	tables     the checksum of every block of every table
 //	keys       metadata make sense, are where their hash says, and are as many as
 //	           the counters say; each key with an expiry has its record there
 //	objects    what the data type has to say of its records (Check.Object)
@@ -48,8 +48,7 @@ type Check struct {
 // Summary is what a check has looked at.
 type Summary struct {
 	Tables     int
-	Blobs      int
-	TableBytes int64 // and blob files
+	TableBytes int64
 	Keys       int64
 	Records    int64
 	Timers     int64
@@ -61,17 +60,15 @@ func (c *Check) progress(doing string, done, total int64) {
 	}
 }
 
-// CheckTables reads every block of every table and blob file in a folder that may
-// not even open. What is not in use any more is read as well.
+// CheckTables reads every block of every table in a folder that may not even
+// open. A table that is not in use any more is read as well.
 func CheckTables(fs vfs.FS, dir string, c Check) (s Summary, err error) {
 	dir = filepath.Join(dir, storeDir)
 	names, err := fs.List(dir)
 	if err != nil {
 		return s, err
 	}
-	names = slices.DeleteFunc(names, func(name string) bool {
-		return !strings.HasSuffix(name, ".sst") && !strings.HasSuffix(name, blobSuffix)
-	})
+	names = slices.DeleteFunc(names, func(name string) bool { return !strings.HasSuffix(name, ".sst") })
 	slices.Sort(names)
 	sizes, total := make([]int64, len(names)), int64(0)
 	for i, name := range names {
@@ -84,16 +81,10 @@ func CheckTables(fs vfs.FS, dir string, c Check) (s Summary, err error) {
 	}
 	for i, name := range names {
 		c.progress("tables", s.TableBytes, total)
-		kind, check := "table", checkTable
-		if strings.HasSuffix(name, blobSuffix) {
-			kind, check = "blob file", checkBlob
-			s.Blobs++
-		} else {
-			s.Tables++
+		if err := checkTable(fs, filepath.Join(dir, name)); err != nil {
+			c.Problem(fmt.Errorf("table %s: %w", name, damage(err)))
 		}
-		if err := check(fs, filepath.Join(dir, name)); err != nil {
-			c.Problem(fmt.Errorf("%s %s: %w", kind, name, damage(err)))
-		}
+		s.Tables++
 		s.TableBytes += sizes[i]
 	}
 	c.progress("tables", s.TableBytes, total)
@@ -233,7 +224,7 @@ func (k *checker) key(space uint32, hash uint64, name string, value []byte) {
 }
 
 func (k *checker) has(key []byte) bool {
-	_, closer, err := read(k.tx.reader, key)
+	_, closer, err := k.tx.reader.Get(key)
 	switch {
 	case errors.Is(err, pebble.ErrNotFound):
 		return false

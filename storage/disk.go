@@ -35,7 +35,7 @@ type Disk struct {
 // Disk looks at the disk.
 func (s *Store) Disk() (Disk, error) {
 	d := Disk{
-		Used:   s.DiskBytes() + s.log.Bytes(),
+		Used:   int64(s.db.Metrics().DiskSpaceUsage()) + s.log.Bytes(),
 		RanOut: s.ranOut.Swap(false),
 	}
 	usage, err := s.fs.GetDiskUsage(s.dir)
@@ -53,14 +53,6 @@ func (s *Store) Written() int64 { return s.written }
 // at the moment; there is until it is said that there is not.
 func (s *Store) KeepSpares(room bool) { s.log.KeepFree(room) }
 
-// DiskBytes is what the tables and all that belongs to them take.
-func (s *Store) DiskBytes() int64 {
-	m := s.db.Metrics()
-	// Pebble counts local blob files from the start of the process on only, those
-	// that go included.
-	return int64(m.DiskSpaceUsage() - m.BlobFiles.Local.LiveSize + m.BlobFiles.LiveSize)
-}
-
 // # Space that comes back
 //
 // What was taken away leaves the disk when the engine next works there, and it
@@ -75,10 +67,6 @@ func (s *Store) DiskBytes() int64 {
 // comes some time after the tables, without a word of when; it counts deletions as
 // records when it works out how long one is; and it looks for what a deletion
 // deletes only in the levels below, not among tables that were flushed before.
-//
-// A compaction gives back the values in blob files that nothing refers to any
-// more, and no part of a file. The engine writes files anew that are mostly garbage
-// and old enough, but does not wake up for it: it is nudged.
 
 const (
 	flushAge      = 10 * time.Second
@@ -90,10 +78,6 @@ const (
 	// squeezeShare is how many times as long as a compaction took that was in vain
 	// the next one has to wait.
 	squeezeShare = 100
-	// nudgesMax is how often the engine is nudged until something is flushed again,
-	// nudgePeriod the time between two.
-	nudgesMax   = 30
-	nudgePeriod = 10 * time.Second
 )
 
 // unflushed is what the memtable in use holds.
@@ -122,7 +106,7 @@ func (s *Store) FlushOld(now time.Time, full bool) error {
 		return nil
 	}
 	*u = unflushed{}
-	s.squeezing.tables, s.squeezing.nudges = true, 0
+	s.squeezing.due = true
 	s.quiet.Store(true)
 	if err := s.settleAll(); err != nil {
 		return err
@@ -136,13 +120,9 @@ func (s *Store) Unflushed() bool { return s.squeezing.wanted() || !s.unflushed.s
 
 // squeezing is how far the search for space has come.
 type squeezing struct {
-	// tables and blobs say what has not been looked at since something was flushed,
-	// or was, and not for the last time.
-	tables, blobs bool
-	nudges        int
-	nudgeAt       time.Time // no sooner
-	patience      time.Time // no compaction before
-	begun         time.Time // of what is running
+	due      bool      // the tables have not been looked at since something was flushed
+	patience time.Time // no compaction before
+	begun    time.Time // when what is running began
 
 	busy    atomic.Bool
 	found   atomic.Int32 // by what was running, written before busy
@@ -165,7 +145,10 @@ func (q *squeezing) stop() {
 	q.running.Wait()
 }
 
-func (q *squeezing) wanted() bool { return q.tables || q.blobs || q.busy.Load() }
+// wanted reports whether there is something to look at, now or later.
+func (q *squeezing) wanted() bool {
+	return q.due || q.busy.Load() || q.found.Load() == foundTooEarly
+}
 
 // squeeze has the tables compacted, in the background, if most of what is in them
 // is garbage: it writes less than it removes. It waits until the engine has come to
@@ -181,18 +164,16 @@ func (s *Store) squeeze(now time.Time) {
 		// shorter than what lies beside it. It would be again, each time.
 		q.patience = now.Add(squeezeShare * now.Sub(q.begun))
 	case foundTooEarly:
-		q.tables = true
+		q.due = true
 	}
 	m := s.db.Metrics()
 	if m.MemTable.Count > 1 || m.Flush.NumInProgress > 0 || m.Compact.NumInProgress > 0 {
 		return
 	}
-	if !q.tables {
-		q.blobs = s.nudge(now, m)
+	if !q.due {
 		return
 	}
-	q.tables, q.blobs = false, true
-	if now.Before(q.patience) {
+	if q.due = false; now.Before(q.patience) {
 		return
 	}
 	q.begun = now
@@ -217,49 +198,16 @@ func (s *Store) squeezeTables() (found int32, err error) {
 	if !known {
 		return foundTooEarly, nil
 	}
-	used, unused := s.tableBytes()
+	used := float64(s.db.Metrics().Total().TablesSize)
 	expected := share * used
-	if share < 0.5 || expected+unused < garbageMin {
+	if share < 0.5 || expected < garbageMin {
 		return foundNothing, nil
 	}
 	if err := s.db.Compact(s.squeezing.ctx, []byte{0}, []byte{0xff}, false); err != nil {
 		return foundLittle, err
 	}
-	if left, _ := s.tableBytes(); used-left < expected/2 {
+	if left := float64(s.db.Metrics().Total().TablesSize); used-left < expected/2 {
 		return foundLittle, nil
 	}
 	return foundNothing, nil
-}
-
-// tableBytes is the size of tables and of the values that they refer to, and that
-// of values to which nothing refers.
-func (s *Store) tableBytes() (used, unused float64) {
-	m := s.db.Metrics()
-	used = float64(m.Total().TablesSize)
-	if blobs := &m.BlobFiles; blobs.ValueSize > 0 {
-		referenced := float64(blobs.LiveSize) * float64(blobs.ReferencedValueSize) / float64(blobs.ValueSize)
-		used, unused = used+referenced, float64(blobs.LiveSize)-referenced
-	}
-	return used, unused
-}
-
-// nudge has the engine look again whether there are blob files to be written anew,
-// and reports whether there may be some later.
-func (s *Store) nudge(now time.Time, m *pebble.Metrics) bool {
-	q, blobs := &s.squeezing, &m.BlobFiles
-	garbage := float64(blobs.ValueSize - blobs.ReferencedValueSize)
-	if garbage <= blobGarbageShare*float64(blobs.ValueSize) || garbage < garbageMin || q.nudges == nudgesMax {
-		return false
-	}
-	if now.Before(q.nudgeAt) {
-		return true
-	}
-	q.nudgeAt = now.Add(nudgePeriod)
-	q.nudges++
-	// It looks when it has flushed something, be it nothing.
-	if _, err := s.db.AsyncFlush(); err != nil {
-		s.engine.background(err)
-		return false
-	}
-	return true
 }

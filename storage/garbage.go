@@ -6,13 +6,12 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 )
 
-// garbageShare estimates how much of what tables hold, values in blob files
-// included, is of no use: deletions, and what they delete. It is not known while
-// the engine has not looked at deletions of ranges, which only it knows. levels has
+// garbageShare estimates how much of what tables hold is of no use: deletions, and
+// what they delete. It is not known while the engine has not looked at deletions of ranges, which only it knows. levels has
 // the tables by level.
 func garbageShare(levels [][]pebble.SSTableInfo) (share float64, known bool) {
 	var all, dead float64
-	var size, ranges uint64 // on disk, without values in blob files
+	var size, ranges uint64 // on disk
 	for level, tables := range levels {
 		for i := range tables {
 			t := &tables[i]

@@ -60,7 +60,7 @@ var seqKey = appendSystemKey(nil, systemSeq)
 
 // readApplied returns what was applied to what a reader sees.
 func readApplied(r pebble.Reader) (a applied, err error) {
-	value, closer, err := read(r, seqKey)
+	value, closer, err := r.Get(seqKey)
 	if errors.Is(err, pebble.ErrNotFound) {
 		return applied{}, nil
 	}

@@ -31,7 +31,7 @@ func (tx *Tx) PutPopped(record []byte) (seq uint64) {
 // Popped returns a record of PutPopped; there may be none any more after FLUSHALL.
 func (tx *Tx) Popped(seq uint64) ([]byte, bool) {
 	tx.scratch = appendPoppedKey(tx.scratch[:0], seq)
-	value, closer, err := read(tx.view(tx.batch != nil && !tx.batch.Empty()), tx.scratch)
+	value, closer, err := tx.view(tx.batch != nil && !tx.batch.Empty()).Get(tx.scratch)
 	if errors.Is(err, pebble.ErrNotFound) {
 		return nil, false
 	}

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	iofs "io/fs"
 	"math"
 	"path/filepath"
@@ -84,12 +83,11 @@ type Store struct {
 	Commits int64
 	Changes int64
 
-	dir    string
-	fs     vfs.FS
-	db     *pebble.DB
-	engine *engineLog
-	lock   *pebble.Lock
-	log    *journal.Journal
+	dir  string
+	fs   vfs.FS
+	db   *pebble.DB
+	lock *pebble.Lock
+	log  *journal.Journal
 	// synced is the log for those who sync it (syncLog).
 	synced atomic.Pointer[journal.Journal]
 	// overlay is what is read in place of db where nothing may be written.
@@ -177,7 +175,6 @@ func openLocked(dir string, o Options, lock *pebble.Lock) (*Store, error) {
 	engine.opening.Store(true)
 	s := &Store{
 		dir:          dir,
-		engine:       engine,
 		lock:         lock,
 		readOnly:     o.ReadOnly,
 		cache:        newCache(o.CacheBytes),
@@ -194,10 +191,7 @@ func openLocked(dir string, o Options, lock *pebble.Lock) (*Store, error) {
 	s.held.bytesMax = int64(o.MemTableBytes / heldShare)
 	s.squeezing.init()
 	s.fs = s.fullFS(o.FS)
-	if err := inspectBlobs(o.FS, filepath.Join(dir, storeDir)); err != nil {
-		return nil, err
-	}
-	options := pebbleOptions(blobFS{logFirst{s.fs, s.syncLog}, engine}, o, engine)
+	options := pebbleOptions(logFirst{s.fs, s.syncLog}, o, engine)
 	options.EventListener.FlushBegin = func(pebble.FlushInfo) { s.rotated.Store(true) }
 	options.EventListener.WriteStallBegin = func(i pebble.WriteStallBeginInfo) {
 		s.stalls.Add(1)
@@ -254,10 +248,9 @@ func pebbleOptions(fs vfs.FS, o Options, log *engineLog) *pebble.Options {
 		CompactionConcurrencyRange:  func() (lower, upper int) { return 1, 2 },
 		Logger:                      log,
 	}
-	options.Experimental.ValueSeparationPolicy = blobPolicy
 	options.EventListener = &pebble.EventListener{
 		DataCorruption:  log.corrupted,
-		BackgroundError: log.background,
+		BackgroundError: func(err error) { options.Logger.Errorf("in the background: %v", err) },
 		DiskSlow:        func(i pebble.DiskSlowInfo) { options.Logger.Errorf("%s", i) },
 	}
 	for i := range options.Levels {
@@ -333,21 +326,6 @@ func (l *engineLog) corrupted(info pebble.DataCorruptionInfo) {
 	if l.fatal != nil {
 		l.fatal(reason)
 	}
-}
-
-// read is told of each error of a read. Pebble itself tells of damage in tables
-// only.
-func (l *engineLog) read(err error) {
-	if pebble.IsCorruptionError(err) {
-		l.corrupted(pebble.DataCorruptionInfo{Path: "the store", Details: err})
-	}
-}
-
-// background is told of errors of Pebble's own work, which it tries again and
-// again.
-func (l *engineLog) background(err error) {
-	l.Errorf("in the background: %v", err)
-	l.read(err)
 }
 
 // opened ends the opening: err is what Pebble says of it.
@@ -478,21 +456,6 @@ func (s *Store) reader() pebble.Reader {
 	return s.db
 }
 
-// read is r.Get. That returns nothing, and no error, for a value in a blob file
-// that cannot be read, which only the iterator behind the closer knows.
-func read(r pebble.Reader, key []byte) (value []byte, closer io.Closer, err error) {
-	value, closer, err = r.Get(key)
-	if err != nil {
-		return nil, nil, err
-	}
-	if it, ok := closer.(*pebble.Iterator); ok {
-		if err := it.Error(); err != nil {
-			return nil, nil, errors.Join(err, closer.Close())
-		}
-	}
-	return value, closer, nil
-}
-
 // isEmpty reports whether the database has no record at all.
 func (s *Store) isEmpty() (bool, error) {
 	it, err := s.reader().NewIter(nil)
@@ -511,7 +474,7 @@ func (s *Store) checkFormat(record []byte) error {
 }
 
 func (s *Store) system(name string) ([]byte, error) {
-	value, closer, err := read(s.reader(), appendSystemKey(nil, name))
+	value, closer, err := s.reader().Get(appendSystemKey(nil, name))
 	if errors.Is(err, pebble.ErrNotFound) {
 		return nil, nil
 	}
@@ -523,7 +486,7 @@ func (s *Store) system(name string) ([]byte, error) {
 }
 
 func (s *Store) loadCounts(sp *space) error {
-	value, closer, err := read(s.reader(), appendCountKey(nil, sp.id))
+	value, closer, err := s.reader().Get(appendCountKey(nil, sp.id))
 	if errors.Is(err, pebble.ErrNotFound) {
 		return nil
 	}

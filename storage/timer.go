@@ -175,7 +175,7 @@ func (tx *Tx) timerPlace(name string) (p timerPlace, ok bool) {
 		return p, !p.gone
 	}
 	tx.scratch = appendTimerName(tx.scratch[:0], name)
-	value, closer, err := read(tx.reader, tx.scratch)
+	value, closer, err := tx.reader.Get(tx.scratch)
 	if errors.Is(err, pebble.ErrNotFound) {
 		return p, false
 	}
@@ -197,7 +197,7 @@ func (tx *Tx) Timer(name string) (t Timer, ok bool) {
 		return t, false
 	}
 	key := appendTimerKey(nil, p.at, p.seq)
-	value, closer, err := read(tx.view(len(tx.turn.timers) > 0), key)
+	value, closer, err := tx.view(len(tx.turn.timers) > 0).Get(key)
 	if errors.Is(err, pebble.ErrNotFound) {
 		err = fmt.Errorf("%w: there is none where %q should be", ErrDamaged, name)
 	}
@@ -321,7 +321,7 @@ func (s *Store) loadTimers() error {
 func (k *checker) timers() {
 	tx := k.tx
 	count, seq := int64(0), uint64(1)
-	if value, closer, err := read(tx.reader, timersKey); err == nil {
+	if value, closer, err := tx.reader.Get(timersKey); err == nil {
 		if len(value) == 16 {
 			count, seq = int64(binary.BigEndian.Uint64(value)), binary.BigEndian.Uint64(value[8:])
 		} else {

@@ -138,7 +138,6 @@ func (tx *Tx) Err() error { return tx.err }
 func (tx *Tx) Fail(doing string, err error) { tx.fail(doing, err) }
 
 func (tx *Tx) fail(doing string, err error) {
-	tx.store.engine.read(err)
 	if tx.err == nil {
 		tx.err = fmt.Errorf("%s: %w", doing, damage(err))
 	}
@@ -225,7 +224,7 @@ func (tx *Tx) load(sp *space, key string) *Object {
 		return o
 	}
 	tx.scratch = tx.store.appendMetaKey(tx.scratch[:0], sp.id, key)
-	value, closer, err := read(tx.reader, tx.scratch)
+	value, closer, err := tx.reader.Get(tx.scratch)
 	switch {
 	case errors.Is(err, pebble.ErrNotFound):
 	case err != nil:
@@ -431,7 +430,7 @@ func (r *Report) Empty() bool {
 // Get returns the record sub of the object, as a copy.
 func (tx *Tx) Get(o *Object, sub []byte) ([]byte, bool) {
 	tx.scratch = appendRecordKey(tx.scratch[:0], o.id, sub)
-	value, closer, err := read(tx.view(o.written), tx.scratch)
+	value, closer, err := tx.view(o.written).Get(tx.scratch)
 	if errors.Is(err, pebble.ErrNotFound) {
 		return nil, false
 	}
