@@ -2,62 +2,32 @@ package main
 
 import (
 	"runtime"
-	"runtime/debug"
 	"testing"
-	"time"
+
+	"github.com/cairnmq/cairn/config"
 )
 
-func TestGarbagePercent(t *testing.T) {
-	for _, c := range []struct {
-		reserve, live uint64
-		want          int
-	}{
-		{0, 64 << 20, 100},
-		{64 << 20, 64 << 20, 200},
-		{64 << 20, 640 << 20, 110},
-		{64 << 20, 4 << 20, 1700},
-		{64 << 20, 0, 6500},
-		{1 << 62, 1 << 20, 100 + 100<<20},
-	} {
-		if got := garbagePercent(c.reserve, c.live); got != c.want {
-			t.Errorf("a reserve of %d beside %d: %d, want %d", c.reserve, c.live, got, c.want)
-		}
+// Garbage may come to the reserve and as much as is in use, whatever that is.
+func TestReserveGarbage(t *testing.T) {
+	t.Setenv("GOGC", "")
+	next := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.NextGC >> 20
 	}
-}
-
-// The part of garbage follows what is in use, from one collection to the next.
-func TestReserveFollowsWhatIsInUse(t *testing.T) {
-	r := &garbageReserve{bytes: 64 << 20}
-	r.adjust()
-	seen := make(chan int)
-	look := func() int {
-		percent := debug.SetGCPercent(100)
-		debug.SetGCPercent(percent)
-		return percent
+	before := next()
+	const reserve = 64
+	reserveGarbage(&config.Config{GarbageReserve: reserve << 20})
+	if got := next(); got < 2*reserve || got > before+2*reserve+8 {
+		t.Errorf("beside little it is collected at %d MB, %d MB before", got, before)
 	}
-	collect := func(until func(percent int) bool) int {
-		go func() {
-			for {
-				runtime.GC()
-				if p := look(); until(p) {
-					seen <- p
-					return
-				}
-			}
-		}()
-		select {
-		case p := <-seen:
-			return p
-		case <-time.After(20 * time.Second):
-			t.Fatalf("it stays at %d", look())
-			return 0
-		}
-	}
-	small := collect(func(p int) bool { return p > 400 })
 	held := make([]byte, 200<<20)
-	large := collect(func(p int) bool { return p < 200 })
+	if got := next(); got < 2*(reserve+200) || got > before+2*(reserve+200)+8 {
+		t.Errorf("beside 200 MB it is collected at %d MB", got)
+	}
 	runtime.KeepAlive(held)
-	held = nil
-	collect(func(p int) bool { return p > 400 })
-	t.Logf("%d%% beside little, %d%% beside 200 MB", small, large)
+	reserveGarbage(&config.Config{})
+	t.Setenv("GOGC", "100")
+	reserveGarbage(&config.Config{GarbageReserve: 1 << 40})
 }
