@@ -85,6 +85,9 @@ func checkWritable(dir string) error {
 	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
 		return nil // the store makes it, durably
 	}
+	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
+		return fmt.Errorf("the data folder %s is not a folder: name another with --dir", dir)
+	}
 	probe, err := os.CreateTemp(dir, ".probe-")
 	if err == nil {
 		err = errors.Join(probe.Close(), os.Remove(probe.Name()))

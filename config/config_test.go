@@ -237,7 +237,7 @@ func TestLoadErrors(t *testing.T) {
 		{"--append-fsync no", "--append-fsync: unknown directive; did you mean appendfsync?"},
 		{"--daemonize no", "--daemonize: unknown directive (cairn --help shows what there is)"},
 		{"-x", `"-x" is not an option: they are written --name value (cairn --help shows them)`},
-		{"/nonexistent.conf", "cannot read the configuration: open /nonexistent.conf: no such file or directory"},
+		{"/nonexistent.conf", "cannot read the configuration: open /nonexistent.conf: no such file or directory: check the path"},
 		{"--port 0", ""},
 		{"--rename-command flushall", "--rename-command: wrong number of arguments"},
 		{"--policy", "--policy: the policy has no name (policy <name> pattern <glob> <setting> <value> ...)"},

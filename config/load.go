@@ -186,7 +186,7 @@ func (c *Config) loadFile(path string, depth int) error {
 	}
 	content, err := os.ReadFile(path)
 	if err != nil {
-		return fmt.Errorf("cannot read the configuration: %w", err)
+		return fmt.Errorf("cannot read the configuration: %w: check the path", err)
 	}
 	number := 0
 	for line := range strings.Lines(string(content)) {
