@@ -147,7 +147,7 @@ func (q *squeezing) stop() {
 
 // wanted reports whether there is something to look at, now or later.
 func (q *squeezing) wanted() bool {
-	return q.due || q.busy.Load() || q.found.Load() == foundTooEarly
+	return q.due || q.busy.Load() || q.found.Load() != foundNothing
 }
 
 // squeeze has the tables compacted, in the background, if most of what is in them

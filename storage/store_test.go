@@ -987,6 +987,31 @@ func TestSpaceComesBackAtRest(t *testing.T) {
 	}
 }
 
+// A compaction that was in vain puts off the next one by what it took, not by how long
+// ago it was when something is flushed again.
+func TestVainCompactionPutsOffTheNext(t *testing.T) {
+	s := open(t, vfs.NewMem(), Options{})
+	s.squeezing.begun = at(1000)
+	s.squeezing.found.Store(foundLittle)
+	if !s.Unflushed() {
+		t.Error("nobody looks at what was found")
+	}
+	for _, now := range []int64{3000, 3_600_000} {
+		if err := s.FlushOld(at(now), false); err != nil {
+			t.Fatal(err)
+		}
+		if got, want := s.squeezing.patience, at(3000+2000*squeezeShare); !got.Equal(want) {
+			t.Errorf("at %d ms: until %v, want %v", now, got, want)
+		}
+	}
+	if s.Unflushed() {
+		t.Error("there is still something to look at")
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func sub(n uint32) []byte { return binary.BigEndian.AppendUint32(nil, n) }
 
 // noise returns so many bytes that cannot be compressed. They must not be changed.
