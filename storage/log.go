@@ -132,19 +132,18 @@ const replayCopyMax = 1 << 20
 // replay applies a batch as it stands in the log, whose the payload is no longer,
 // or the metadata in it only.
 func (s *Store) replay(payload []byte, metadata bool, apply func(*pebble.Batch) error) error {
-	if len(payload) <= replayCopyMax || metadata {
+	b := s.db.NewBatch()
+	if metadata {
+		err := copyMetadata(b, batchrepr.Read(payload))
+		if err == nil {
+			err = apply(b)
+		}
+		return errors.Join(err, b.Close())
+	}
+	if len(payload) <= replayCopyMax {
 		payload = bytes.Clone(payload)
 	}
-	b := s.db.NewBatch()
-	err := b.SetRepr(payload)
-	if err == nil && metadata {
-		metas := s.db.NewBatch()
-		if err = copyMetadata(metas, b.Reader()); err == nil {
-			err = apply(metas)
-		}
-		return errors.Join(err, metas.Close(), b.Close())
-	}
-	if err != nil {
+	if err := b.SetRepr(payload); err != nil {
 		return fmt.Errorf("%w: a batch in the log: %w", ErrDamaged, err)
 	}
 	return errors.Join(apply(b), b.Close())
