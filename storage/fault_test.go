@@ -18,6 +18,7 @@ var errDisk = errors.New("the disk is on fire")
 // after a restart.
 func TestLogFaults(t *testing.T) {
 	faults := 0
+	small := Options{MemTableBytes: 256 << 10, LogSegmentBytes: 64 << 10} // of which there are many
 	for failAt := int32(1); failAt < 40; failAt++ {
 		mem := vfs.NewCrashableMem()
 		var armed atomic.Bool
@@ -31,7 +32,7 @@ func TestLogFaults(t *testing.T) {
 			}
 			return nil
 		}))
-		s := open(t, fs, Options{})
+		s := open(t, fs, small)
 		armed.Store(true)
 		acknowledged := -1
 		var failed error
@@ -58,7 +59,7 @@ func TestLogFaults(t *testing.T) {
 		if err := s.Close(); err == nil {
 			t.Errorf("fault %d: Close is content", failAt)
 		}
-		again := open(t, mem.CrashClone(vfs.CrashCloneCfg{}), Options{})
+		again := open(t, mem.CrashClone(vfs.CrashCloneCfg{}), small)
 		tx := again.Begin(at(1))
 		for i := range acknowledged + 1 {
 			if meta(tx, fmt.Sprint("k", i)) != "v" {
