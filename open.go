@@ -82,10 +82,11 @@ func openStore(c *config.Config, log *server.Log) (*storage.Store, error) {
 // checkWritable looks at a folder that exists already: the store could not tell
 // one that belongs to somebody else from one that is in use.
 func checkWritable(dir string) error {
-	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+	info, err := os.Stat(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return nil // the store makes it, durably
-	}
-	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
+	case err == nil && !info.IsDir():
 		return fmt.Errorf("the data folder %s is not a folder: name another with --dir", dir)
 	}
 	probe, err := os.CreateTemp(dir, ".probe-")
