@@ -61,7 +61,7 @@ func run(started time.Time, args []string) error {
 		return err
 	}
 	limitMemory(c)
-	reserveGarbage(c)
+	commands.ReserveGarbage(garbageReserve(c))
 	store, err := openStore(c, log)
 	if err != nil {
 		return err

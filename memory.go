@@ -20,13 +20,14 @@ func limitMemory(c *config.Config) {
 		return
 	}
 	// What is reserved for garbage counts for Go, but is not there.
-	debug.SetMemoryLimit(max(total/10*8-c.BlockCacheSize-engineBytes, total/4) + c.GarbageReserve)
+	debug.SetMemoryLimit(max(total/10*8-c.BlockCacheSize-engineBytes, total/4) + garbageReserve(c))
 }
 
-// reserveGarbage reserves what the directive says, unless GOGC says when garbage
-// should be collected.
-func reserveGarbage(c *config.Config) {
-	if c.GarbageReserve > 0 && os.Getenv("GOGC") == "" {
-		commands.ReserveGarbage(c.GarbageReserve)
+// garbageReserve is what the directive says, unless GOGC says when garbage should be
+// collected.
+func garbageReserve(c *config.Config) int64 {
+	if os.Getenv("GOGC") != "" {
+		return 0
 	}
+	return c.GarbageReserve
 }

@@ -4,6 +4,7 @@ import (
 	"runtime"
 	"testing"
 
+	"github.com/cairnmq/cairn/commands"
 	"github.com/cairnmq/cairn/config"
 )
 
@@ -18,7 +19,8 @@ func TestReserveGarbage(t *testing.T) {
 	}
 	before := next()
 	const reserve = 64
-	reserveGarbage(&config.Config{GarbageReserve: reserve << 20})
+	c := &config.Config{GarbageReserve: reserve << 20}
+	commands.ReserveGarbage(garbageReserve(c))
 	if got := next(); got < 2*reserve || got > before+2*reserve+8 {
 		t.Errorf("beside little it is collected at %d MB, %d MB before", got, before)
 	}
@@ -27,7 +29,9 @@ func TestReserveGarbage(t *testing.T) {
 		t.Errorf("beside 200 MB it is collected at %d MB", got)
 	}
 	runtime.KeepAlive(held)
-	reserveGarbage(&config.Config{})
 	t.Setenv("GOGC", "100")
-	reserveGarbage(&config.Config{GarbageReserve: 1 << 40})
+	if got := garbageReserve(c); got != 0 {
+		t.Errorf("%d bytes are reserved where GOGC is set", got)
+	}
+	commands.ReserveGarbage(0)
 }

@@ -33,17 +33,18 @@ const (
 )
 
 const (
-	secondsMax      = 1<<31 - 1
-	bytesMax        = 1<<63 - 1
-	clientBytesMin  = 1 << 20 // Redis' least bound for what a client may send
-	cacheBytesMin   = 1 << 20
-	nameBytesMin    = 64
-	nameBytesMax    = 1 << 20 // names beyond it would hold up everybody
-	argumentsMin    = 16
-	argumentsMax    = 1 << 20 // as in Redis
-	clientsMax      = 1<<32 - 1
-	fsyncDefault    = FsyncAlways
-	loglevelDefault = LogNotice
+	secondsMax        = 1<<31 - 1
+	bytesMax          = 1<<63 - 1
+	clientBytesMin    = 1 << 20 // Redis' least bound for what a client may send
+	cacheBytesMin     = 1 << 20
+	garbageReserveMax = 1 << 30 // more saves nothing
+	nameBytesMin      = 64
+	nameBytesMax      = 1 << 20 // names beyond it would hold up everybody
+	argumentsMin      = 16
+	argumentsMax      = 1 << 20 // as in Redis
+	clientsMax        = 1<<32 - 1
+	fsyncDefault      = FsyncAlways
+	loglevelDefault   = LogNotice
 )
 
 var table = []directive{
@@ -190,7 +191,7 @@ var table = []directive{
 	}, {
 		name: "garbage-reserve", group: data, initial: "64mb",
 		help:  "Memory that garbage may take beside as much as is in use before it is collected. More takes less processor time. 0 leaves it to Go; so does the environment variable GOGC.",
-		value: func(c *Config) value { return memory{&c.GarbageReserve, 0, bytesMax} },
+		value: func(c *Config) value { return memory{&c.GarbageReserve, 0, garbageReserveMax} },
 	}, {
 		name: "min-free-disk", group: data, initial: "256mb", flags: mutable,
 		help:  "Free space on the disk of dir, in bytes, at which commands that add data are refused with an error; those that take data away go on. 0 for none.",
