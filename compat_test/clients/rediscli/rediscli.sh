@@ -134,8 +134,10 @@ read -r -t "$patience" line <&"${watching[0]}"
 equal "$line" OK watch
 want 1 cli rpush watched intruder
 printf '%s\n' multi 'rpush watched mine' exec multi 'rpush watched mine' exec >&"${watching[1]}"
-eval "exec ${watching[1]}>&-" # the end of its input
-want 'OK QUEUED  OK QUEUED 2' cat <&"${watching[0]}"
+exec {answers}<&"${watching[0]}" # bash forgets watching as soon as it has ended
+eval "exec ${watching[1]}>&-"     # the end of its input
+want 'OK QUEUED  OK QUEUED 2' cat <&"$answers"
+exec {answers}<&-
 report watch
 
 for ((i = 0; i < 10000; i++)); do
