@@ -191,7 +191,7 @@ func openLocked(dir string, o Options, lock *pebble.Lock) (*Store, error) {
 	s.held.bytesMax = int64(o.MemTableBytes / heldShare)
 	s.squeezing.init()
 	s.fs = s.fullFS(o.FS)
-	options := pebbleOptions(logFirst{s.fs, s.syncLog}, o, engine)
+	options := pebbleOptions(tableWrites{logFirst{s.fs, s.syncLog}}, o, engine)
 	options.EventListener.FlushBegin = func(pebble.FlushInfo) { s.rotated.Store(true) }
 	options.EventListener.WriteStallBegin = func(i pebble.WriteStallBeginInfo) {
 		s.stalls.Add(1)
@@ -255,6 +255,7 @@ func pebbleOptions(fs vfs.FS, o Options, log *engineLog) *pebble.Options {
 	}
 	for i := range options.Levels {
 		options.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+		options.Levels[i].BlockSize = 16 << 10 // most reads want what lies next to each other
 	}
 	return options
 }
