@@ -24,6 +24,9 @@ func (l List) Check() error {
 			wrong("a record with the key %x", sub)
 			continue
 		}
+		if l.isDead(key) {
+			continue
+		}
 		if key != next {
 			wrong("a run at position %d where %d is expected", key, next)
 		}

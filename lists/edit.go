@@ -266,6 +266,7 @@ func (l List) trimEnd(end End, n int64) {
 		}
 		return
 	}
+	l.deadAt(end).due = true
 	l.save()
 	l.o.Out.Add(n, l.tx.NowMillis())
 	if end == Left {

@@ -22,6 +22,7 @@ import (
 // push in the same turn make one record instead of fifty.
 //
 //	metadata:           version(1) head(8) count(8) bytes(8) before(2) behind(2)
+//	                    dead before(uvarint) dead behind(uvarint)
 //	e position(8)       version(1) time(8) count(uvarint), then for each element
 //	                    its length(uvarint) and itself
 //
@@ -36,12 +37,14 @@ import (
 //	metadata             head 103                        103 + count 8
 //
 // A pop moves the head or the tail, and nothing else, until a run has been taken
-// whole: then its record is deleted, by a key that is known. It never has to seek
-// for "the first", which on an LSM tree means walking over the tombstones of all
-// that were popped before, and it never writes a run again. How many elements of
-// the outermost runs were popped is what before and behind say. Who pushes at an
-// end at which the run is no longer whole has it written again without them, so
-// that runs never overlap.
+// whole: then its record is deleted, by a key that is known, together with some
+// others (dead.go). It never has to seek for "the first", which on an LSM tree means
+// walking over the tombstones of all that were popped before, and it never writes a
+// run again. How many elements of the outermost runs were popped is what before and
+// behind say, and in how many positions beyond these runs there may be records that
+// are yet to be deleted, dead before and dead behind. Who pushes at an end at which
+// the run is no longer whole has it written again without them, so that runs never
+// overlap.
 //
 // Every key is put and deleted in turn, never put twice: what changes a run
 // deletes its record and puts another one. So all deletions are
@@ -57,8 +60,8 @@ const (
 	kindRun     = 'e'
 	subKeyBytes = 1 + 8
 
-	metaVersion = 2
-	metaBytes   = 1 + 8 + 8 + 8 + 2 + 2
+	metaVersion  = 3
+	metaBytesMin = 1 + 8 + 8 + 8 + 2 + 2 + 1 + 1
 
 	runVersion     = 1
 	runHeaderBytes = 1 + 8 // and the count
@@ -93,11 +96,13 @@ func (l *list) AppendMeta(dst []byte) []byte {
 	dst = binary.BigEndian.AppendUint64(dst, uint64(l.count))
 	dst = binary.BigEndian.AppendUint64(dst, uint64(l.bytes))
 	dst = binary.BigEndian.AppendUint16(dst, uint16(l.head-l.first))
-	return binary.BigEndian.AppendUint16(dst, uint16(l.end-l.tail()))
+	dst = binary.BigEndian.AppendUint16(dst, uint16(l.end-l.tail()))
+	before, behind := l.deadReach()
+	return binary.AppendUvarint(binary.AppendUvarint(dst, before), behind)
 }
 
 func (l *list) decodeMeta(p []byte) error {
-	if len(p) != metaBytes {
+	if len(p) < metaBytesMin {
 		return errMeta
 	}
 	if p[0] != metaVersion {
@@ -111,6 +116,19 @@ func (l *list) decodeMeta(p []byte) error {
 	}
 	l.first = l.head - uint64(binary.BigEndian.Uint16(p[25:]))
 	l.end = l.tail() + uint64(binary.BigEndian.Uint16(p[27:]))
+	p = p[29:]
+	var reach [2]uint64
+	for i := range reach {
+		n, size := binary.Uvarint(p)
+		if size <= 0 {
+			return errMeta
+		}
+		reach[i], p = n, p[size:]
+	}
+	if len(p) > 0 {
+		return errMeta
+	}
+	l.foundDead(reach[0], reach[1])
 	return nil
 }
 

@@ -42,6 +42,8 @@ type list struct {
 	front, back window
 	fresh       int      // runs in the windows that have no record yet
 	gone        []uint64 // the keys of records that are to be deleted
+	dead        [2]dead  // at either end
+	readBefore  bool     // elements were read ahead
 	sub         [subKeyBytes]byte
 }
 
@@ -63,7 +65,7 @@ func (l *list) tail() uint64 { return l.head + uint64(l.count) }
 
 // MemoryBytes implements storage.State.
 func (l *list) MemoryBytes() int {
-	return 300 + l.front.bytes + l.back.bytes
+	return 400 + l.front.bytes + l.back.bytes
 }
 
 // Places implements storage.Placed.
@@ -71,6 +73,11 @@ func (l *list) Places() []storage.Place {
 	from, to := l.first, l.tail()
 	for _, key := range l.gone {
 		from, to = min(from, key), max(to, key+1)
+	}
+	for i := range l.dead {
+		if d := &l.dead[i]; !d.empty() {
+			from, to = min(from, d.from), max(to, d.to)
+		}
 	}
 	return []storage.Place{{From: subKeyOf(from), To: subKeyOf(to)}}
 }
@@ -140,7 +147,9 @@ func (l List) Push(end End, elements ...[]byte) {
 
 // push adds one element, which the list keeps.
 func (l List) push(end End, e []byte) {
+	l.deadAt(end).due = true // their keys are to be put again
 	if l.count == 0 {
+		l.buryAll()
 		l.resetWindows()
 		l.first, l.end = l.head, l.head
 	} else {
@@ -324,6 +333,7 @@ func (l List) popped(end End) {
 // dropIfEmpty removes the key of a list without elements, which does not exist.
 func (l List) dropIfEmpty() {
 	if l.count == 0 {
+		l.buryAll()
 		l.save() // the last records go
 		l.tx.Event(l.o, storage.TypeNone, "del")
 		l.tx.DropEmpty(l.o)
@@ -344,6 +354,9 @@ func (l List) pop(end End) []byte {
 	l.count--
 	l.bytes -= int64(len(e))
 	l.o.Out.Add(1, l.tx.NowMillis())
+	d := l.deadAt(end)
+	d.bytes += len(e) + recordKeyBytes
+	d.due = d.due || d.found
 	if l.back.empty() {
 		l.back.from = l.tail()
 	}
@@ -352,7 +365,11 @@ func (l List) pop(end End) []byte {
 		r.key, r.end = max(r.key, l.head), min(r.end, l.tail())
 	}
 	if from, to := w.live(r); from >= to {
-		l.forget(w.popRun(end))
+		if r := w.popRun(end); r.fresh {
+			l.forget(r)
+		} else {
+			d.add(r.key)
+		}
 		if end == Left {
 			l.first = l.head
 		} else {
@@ -386,6 +403,18 @@ func (l List) filled(end End) *window {
 	return &l.back
 }
 
+// readAhead returns how many bytes to read into an empty window. Lists that are
+// emptied at the same pace would run out of what was read in the same turn, again and
+// again; so the first time each reads another part of what it may.
+func (l List) readAhead() int {
+	bytes := l.windowMax()
+	if !l.readBefore {
+		const steps = 16
+		l.readBefore, bytes = true, bytes/(2*steps)*int(steps+l.o.ID()%steps)
+	}
+	return bytes
+}
+
 // fillFront makes the empty front window start at the head.
 func (l List) fillFront() {
 	if !l.back.empty() && l.back.from == l.head {
@@ -394,7 +423,8 @@ func (l List) fillFront() {
 		return
 	}
 	l.front.reset(l.head)
-	l.growFront(func() bool { return l.front.n() < readAheadMax && l.front.bytes < l.windowMax() })
+	ahead := l.readAhead()
+	l.growFront(func() bool { return l.front.n() < readAheadMax && l.front.bytes < ahead })
 	if l.front.empty() {
 		l.missing()
 		l.front.pushBack(nil)
@@ -405,7 +435,8 @@ func (l List) fillFront() {
 // fillBack makes the empty back window end at the tail.
 func (l List) fillBack() {
 	l.back.reset(l.tail())
-	l.growBack(func() bool { return l.back.n() < readAheadMax && l.back.bytes < l.windowMax() })
+	ahead := l.readAhead()
+	l.growBack(func() bool { return l.back.n() < readAheadMax && l.back.bytes < ahead })
 	if l.back.empty() {
 		l.missing()
 		l.back.pushFront(nil)

@@ -400,6 +400,20 @@ func (w *world) checkRuns(key string, l List) {
 			}
 		}
 	}
+	for i := range l.dead {
+		d := &l.dead[i]
+		var there []uint64
+		if l.scan(d.from, d.to, false, func(r run, _ [][]byte) bool { there = append(there, r.key); return true }); d.found {
+			if len(d.keys) > 0 {
+				w.fail("%s: among the dead records at end %d are some from before, which were not looked for", key, i)
+			}
+		} else if known := slices.Sorted(slices.Values(d.keys)); !slices.Equal(there, known) {
+			w.fail("%s: the dead records at end %d are %v, there are %v", key, i, known, there)
+		}
+		if len(there) >= deadRecordsMax || d.due {
+			w.fail("%s: %d dead records at end %d were not deleted", key, len(there), i)
+		}
+	}
 }
 
 func (w *world) logf(format string, args ...any) {
@@ -416,9 +430,12 @@ var modelSeeds = flag.Uint64("model.seeds", 12, "how many seeds TestModel runs")
 // shrinkAll makes runs and windows so small that a few elements fill them.
 func shrinkAll() (undo func()) {
 	windowMax, windowMin, readAhead, rangeMin, runBytes, runElements := windowBytesMax, windowBytesMin, readAheadMax, rangeDeleteMin, runBytesMax, runElementsMax
+	deadRecords, deadBytes := deadRecordsMax, deadBytesMax
 	windowBytesMax, windowBytesMin, readAheadMax, rangeDeleteMin, runBytesMax, runElementsMax = 300, 0, 5, 7, 60, 4
+	deadRecordsMax, deadBytesMax = 4, 1000
 	return func() {
 		windowBytesMax, windowBytesMin, readAheadMax, rangeDeleteMin, runBytesMax, runElementsMax = windowMax, windowMin, readAhead, rangeMin, runBytes, runElements
+		deadRecordsMax, deadBytesMax = deadRecords, deadBytes
 	}
 }
 

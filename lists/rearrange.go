@@ -87,6 +87,7 @@ func (l List) split(pieces []piece, i, behind int, p piece, inPlaceOf int) []pie
 // lay gives a window other elements, in runs of which those at the fixed end stay
 // where they are. The list's count is what it is to be.
 func (l List) lay(w *window, fixed End, items [][]byte, pieces []piece) {
+	l.buryAll() // what moves may get their keys
 	position := w.from
 	if fixed == Right {
 		position = w.to() - uint64(len(items))

@@ -7,7 +7,8 @@ import (
 )
 
 // What a turn does to a list stays in memory until it ends: runs without a record
-// (fresh), and records without a run (gone). Then all of it is written at once.
+// (fresh), and records without a run (gone, and dead: dead.go). Then all of it is
+// written at once.
 // Until then nobody else reads the records of a list, and the list itself reads
 // only what is between its windows, where nothing is fresh: so a turn that pushes
 // and pops needs no index of what it has written (storage.Tx.view).
@@ -20,6 +21,8 @@ func (l *list) Flush(tx *storage.Tx, o *storage.Object) { List{tx, o, l}.save() 
 
 // save writes what has changed since it was last called.
 func (l List) save() {
+	l.bury(Left)
+	l.bury(Right)
 	for _, key := range l.gone {
 		l.tx.DeleteOnce(l.o, l.subKey(key))
 	}

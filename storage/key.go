@@ -48,7 +48,7 @@ import (
 // say in docs/storage-format.md what changed, and teach Store.open to convert
 // the older format or to refuse it with a clear message. Also for versions that
 // were never released: somebody's test folder is somebody's data.
-const formatVersion = 4
+const formatVersion = 5
 
 const (
 	kindSystem  = 's'
