@@ -10,36 +10,61 @@ import (
 )
 
 // BenchmarkTurn measures turns of 50 commands, one of each client, on a store in
-// memory: what the broker itself costs, without sockets and disks.
+// memory: what the broker itself costs, without sockets and disks. An operation is
+// one turn of each command.
 func BenchmarkTurn(b *testing.B) {
-	payload := bytes.Repeat([]byte("x"), 128)
-	for _, keys := range []int{1, 1000} {
-		b.Run(fmt.Sprintf("LPUSH+RPOP/keys=%d", keys), func(b *testing.B) {
+	payload := string(bytes.Repeat([]byte("x"), 128))
+	for _, bench := range []struct {
+		name     string
+		keys     int
+		commands [][]string // of which the second word is the key
+	}{
+		{"PING", 1, [][]string{{"PING"}}},
+		{"LPUSH+RPOP", 1, [][]string{{"LPUSH", "", payload}, {"RPOP", ""}}},
+		{"LPUSH+RPOP", 1000, [][]string{{"LPUSH", "", payload}, {"RPOP", ""}}},
+		{"LPUSH", 1, [][]string{{"LPUSH", "", payload}}},
+		{"LPUSH", 1000, [][]string{{"LPUSH", "", payload}}},
+		{"XADD", 1, [][]string{{"XADD", "", "*", "message", payload}}},
+		{"XADD", 1000, [][]string{{"XADD", "", "*", "message", payload}}},
+	} {
+		b.Run(fmt.Sprintf("%s/keys=%d", bench.name, bench.keys), func(b *testing.B) {
+			const clients = 50
 			s := newStageOn(b, vfs.NewMem())
+			var sessions []*Session
+			for i := range clients {
+				sessions = append(sessions, s.client(fmt.Sprint("c", i)).session)
+			}
 			var names [][]byte
-			for i := range keys {
+			for i := range bench.keys {
 				names = append(names, fmt.Append(nil, "queue:", i))
 			}
-			turn := func(command string, at int, more ...[]byte) {
-				s.broker.Begin(s.now)
-				for i := range 50 {
-					c := s.client(fmt.Sprint("c", i))
-					call := append([][]byte{[]byte(command), names[(at*50+i)%keys]}, more...)
-					s.broker.Do(c.session, call)
+			var calls [][][]byte
+			for _, command := range bench.commands {
+				var call [][]byte
+				for _, word := range command {
+					call = append(call, []byte(word))
 				}
-				if err := s.broker.End(); err != nil {
-					b.Fatal(err)
-				}
-				for _, session := range s.broker.Touched() {
-					session.Out.Consume(session.Out.Len())
-				}
+				calls = append(calls, call)
 			}
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
-				turn("LPUSH", i, payload)
-				turn("RPOP", i)
+				for _, call := range calls {
+					s.broker.Begin(s.now)
+					for k, session := range sessions {
+						if len(call) > 1 {
+							call[1] = names[(i*clients+k)%len(names)]
+						}
+						s.broker.Do(session, call)
+					}
+					if err := s.broker.End(); err != nil {
+						b.Fatal(err)
+					}
+					for _, session := range s.broker.Touched() {
+						session.Out.Consume(session.Out.Len())
+					}
+				}
 			}
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/100, "ns/command")
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*len(calls)*clients), "ns/command")
 		})
 	}
 }
