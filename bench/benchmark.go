@@ -60,7 +60,8 @@ func jobs(only *regexp.Regexp) (list []job) {
 }
 
 // run does all jobs in each round, each on one server after the other. What
-// fails is noted and does not end it.
+// fails is noted and does not end it. When it is interrupted the report is of the
+// rounds that are complete, if there are any.
 func (b *benchmark) run(ctx context.Context) (*Report, error) {
 	list := jobs(b.only)
 	if len(list) == 0 {
@@ -74,31 +75,22 @@ func (b *benchmark) run(ctx context.Context) (*Report, error) {
 			b.cells = append(b.cells, Cell{Setting: j.Setting, Case: name})
 		}
 	}
-	began := time.Now()
+	began, complete := time.Now(), 0
 	var appending, overwriting []float64
-	for round := range b.rounds {
-		atEnds := round == 0 || round == b.rounds-1
+	for complete < b.rounds {
 		a, o, err := probeDisk(b.folder)
 		if err != nil {
 			return nil, err
 		}
-		appending, overwriting = append(appending, a), append(overwriting, o)
-		first := 0 // of the job's cells
-		for _, j := range list {
-			cells := b.cells[first:][:len(j.wanted)]
-			first += len(j.wanted)
-			if j.costly && !atEnds {
-				continue
+		if err := b.round(ctx, list, complete, began); err != nil {
+			if complete == 0 {
+				return nil, err
 			}
-			for i := range b.servers {
-				elapsed := time.Since(began).Round(time.Second)
-				fmt.Fprintf(b.log, "%d/%d %6v %-6s %s", round+1, b.rounds, elapsed, b.servers[i].Name, j.Setting)
-				b.do(ctx, j, cells, i)
-				if ctx.Err() != nil {
-					return nil, errInterrupted
-				}
-			}
+			fmt.Fprintf(b.log, "\n%v: what follows is of %d of %d rounds\n", err, complete, b.rounds)
+			break
 		}
+		appending, overwriting = append(appending, a), append(overwriting, o)
+		complete++
 	}
 	machine, err := inspect(b.folder)
 	if err != nil {
@@ -114,7 +106,7 @@ func (b *benchmark) run(ctx context.Context) (*Report, error) {
 		}
 	}
 	r := &Report{About: About{
-		Date: began.UTC().Format("2006-01-02 15:04 MST"), Minutes: round4(time.Since(began).Minutes()), Rounds: b.rounds,
+		Date: began.UTC().Format("2006-01-02 15:04 MST"), Minutes: round4(time.Since(began).Minutes()), Rounds: complete,
 		Scale: b.scale, Machine: machine, Cairn: b.servers[0],
 	}, Cells: b.cells}
 	if len(b.servers) > 1 {
@@ -123,8 +115,41 @@ func (b *benchmark) run(ctx context.Context) (*Report, error) {
 	return r, nil
 }
 
-// do does a job on one server and notes the samples of its cells.
-func (b *benchmark) do(ctx context.Context, j job, cells []Cell, server int) {
+// round does all jobs once, and forgets what it has measured if it is interrupted.
+func (b *benchmark) round(ctx context.Context, list []job, round int, began time.Time) error {
+	before := make([]Cell, len(b.cells))
+	copy(before, b.cells)
+	var measured []latencies
+	for range b.servers {
+		measured = append(measured, make(latencies))
+	}
+	first := 0 // of the job's cells
+	for _, j := range list {
+		cells := b.cells[first:][:len(j.wanted)]
+		first += len(j.wanted)
+		if j.costly && round > 0 {
+			continue
+		}
+		for i := range b.servers {
+			elapsed := time.Since(began).Round(time.Second)
+			fmt.Fprintf(b.log, "%d/%d %6v %-6s %s", round+1, b.rounds, elapsed, b.servers[i].Name, j.Setting)
+			b.do(ctx, j, cells, i, measured[i])
+			if ctx.Err() != nil {
+				copy(b.cells, before)
+				return errInterrupted
+			}
+		}
+	}
+	for i, l := range measured {
+		for name, h := range l {
+			b.latency[i].add(name, h)
+		}
+	}
+	return nil
+}
+
+// do does a job on one server and notes the samples of its cells, and latencies.
+func (b *benchmark) do(ctx context.Context, j job, cells []Cell, server int, measured latencies) {
 	r := &run{
 		Setting: j.Setting, scale: b.scale, rest: b.rest, random: b.random, limit: j.limit,
 		samples: make(map[string]*Sample), latency: make(latencies),
@@ -143,7 +168,7 @@ func (b *benchmark) do(ctx context.Context, j job, cells []Cell, server int) {
 		series.Samples = append(series.Samples, *sample)
 		fmt.Fprintf(b.log, "  %s %s", c.Case, sample.brief())
 		if h := r.latency[c.Case]; h != nil && sample.Failure == "" {
-			b.latency[server].add(c.name(), h)
+			measured.add(c.name(), h)
 		}
 	}
 	fmt.Fprintln(b.log)

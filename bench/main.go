@@ -35,7 +35,7 @@ type options struct {
 // noPeer as the peer measures cairn alone.
 const noPeer = "none"
 
-const defaultRounds = 5
+const defaultRounds = 3
 
 // rest is how long a server that has just started is left alone: what it does
 // once and for all is no part of what a message costs.

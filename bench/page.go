@@ -53,7 +53,7 @@ var figureSections = []figureSection{
 const backlogAbout = "Messages are pushed into one list by 50 connections with 16 commands in flight, `appendfsync always`. Then the server is killed with SIGKILL, started again, and " +
 	"all are popped: after the restart it has nothing of them in memory (the operating system's page cache is as it is). Then the same number is pushed and popped once more " +
 	"without a restart between the two. Disk is what the data folder's blocks take, looked at every 100 ms; for the peak that includes a log that is being rewritten. " +
-	"Memory is the resident memory of the process at its highest, without children. Measured in the first and the last round only.\n\n"
+	"Memory is the resident memory of the process at its highest, without children. Measured in the first round only.\n\n"
 
 const idleAbout = "Connections that have sent a PING and nothing else, then wait in BRPOP on one list, `appendfsync always`, 128 bytes. Memory is what the server's resident memory grew by, per connection.\n\n"
 

@@ -23,7 +23,7 @@ type scenario struct {
 	inFlights []int
 	fsyncs    []string
 	limit     time.Duration
-	costly    bool // takes minutes: done in the first and the last round only
+	costly    bool // takes minutes: done in the first round only
 	run       func(*run) error
 }
 

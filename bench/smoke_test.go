@@ -112,3 +112,33 @@ func TestInterrupted(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// cancelAt is a log that ends everything once a text is written to it.
+type cancelAt struct {
+	text   string
+	cancel func()
+}
+
+func (c cancelAt) Write(p []byte) (int, error) {
+	if strings.Contains(string(p), c.text) {
+		c.cancel()
+	}
+	return len(p), nil
+}
+
+// Whoever has no more time gets the rounds that are complete.
+func TestInterruptedLater(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	b := testBenchmark(t, Server{Name: "broken", path: "/bin/false"}, "xadd-1000/128B/P(1|16)/always")
+	b.rounds, b.log = 5, cancelAt{"3/5", cancel}
+	r, err := b.run(ctx)
+	if err != nil || r.About.Rounds != 2 || len(r.Cells) != 2 {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	for _, c := range r.Cells {
+		if len(c.Cairn.Samples) != 2 {
+			t.Errorf("%s: %d samples", c.name(), len(c.Cairn.Samples))
+		}
+	}
+}
