@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/cairnmq/cairn/broker"
+	"github.com/cairnmq/cairn/commands"
 	"github.com/cairnmq/cairn/config"
 	"github.com/cairnmq/cairn/storage"
 )
@@ -309,11 +310,32 @@ func (l *loop) due(now time.Time) bool {
 	return ok && !at.After(now)
 }
 
+// produces reports whether the last command of a session was one that adds messages
+// and takes none.
+func produces(s *broker.Session) bool {
+	return s.LastCmd != nil && s.LastCmd.Flags&(commands.DenyOOM|commands.Blocking) == commands.DenyOOM
+}
+
+func (l *loop) offerTo(s *broker.Session) {
+	if c := s.Peer.(*conn); !c.closed {
+		l.offer(c)
+	}
+}
+
 // settle acts on what the turn has left: replies, ends, long reads.
+//
+// Producers have their replies last. Who is answered first comes back first: when
+// these are the producers, they are a step ahead of the consumers all the time, and
+// the queue between them grows as if there were too few consumers.
 func (l *loop) settle() {
 	for _, s := range l.broker.Touched() {
-		if c := s.Peer.(*conn); !c.closed {
-			l.offer(c)
+		if !produces(s) {
+			l.offerTo(s)
+		}
+	}
+	for _, s := range l.broker.Touched() {
+		if produces(s) {
+			l.offerTo(s)
 		}
 	}
 	for _, part := range l.broker.Taken() {
