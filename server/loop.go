@@ -310,10 +310,11 @@ func (l *loop) due(now time.Time) bool {
 	return ok && !at.After(now)
 }
 
-// produces reports whether the last command of a session was one that adds messages
-// and takes none.
-func produces(s *broker.Session) bool {
-	return s.LastCmd != nil && s.LastCmd.Flags&(commands.DenyOOM|commands.Blocking) == commands.DenyOOM
+// takes reports whether the last command of a session was one that takes elements
+// from a list.
+func takes(s *broker.Session) bool {
+	cmd := s.LastCmd
+	return cmd != nil && cmd.Group == "list" && cmd.Flags&commands.Write != 0 && cmd.Flags&(commands.DenyOOM|commands.Blocking) != commands.DenyOOM
 }
 
 func (l *loop) offerTo(s *broker.Session) {
@@ -324,17 +325,19 @@ func (l *loop) offerTo(s *broker.Session) {
 
 // settle acts on what the turn has left: replies, ends, long reads.
 //
-// Producers have their replies last. Who is answered first comes back first: when
-// these are the producers, they are a step ahead of the consumers all the time, and
-// the queue between them grows as if there were too few consumers.
+// Who takes messages from a list is answered first. Who is answered first comes back
+// first: when these are the producers, they are a step ahead of the consumers all the
+// time, and the queue between them grows as if there were too few consumers. A
+// consumer of a group takes many entries at once when there are many, so there it is
+// not needed, and turns with more in them cost less.
 func (l *loop) settle() {
 	for _, s := range l.broker.Touched() {
-		if !produces(s) {
+		if takes(s) {
 			l.offerTo(s)
 		}
 	}
 	for _, s := range l.broker.Touched() {
-		if produces(s) {
+		if !takes(s) {
 			l.offerTo(s)
 		}
 	}

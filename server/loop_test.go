@@ -173,7 +173,7 @@ func (l *answered) write(segments [][]byte) (int, error) {
 	return n, nil
 }
 
-// Consumers hear before producers, whoever came first.
+// Who takes from a list hears before producers, whoever came first.
 func TestConsumersAreAnsweredFirst(t *testing.T) {
 	store, err := storage.Open("/data", storage.Options{FS: vfs.NewMem(), Seed: 1})
 	if err != nil {
@@ -206,7 +206,7 @@ func TestConsumersAreAnsweredFirst(t *testing.T) {
 		t.Fatalf("%q were answered", order)
 	}
 	turn("producer: LPUSH q a b", "other producer: XADD s * f v", "mover's: LPUSH q2 a", "consumer: RPOP q", "reader: LLEN q")
-	want := []string{"waiting", "moving", "consumer", "reader", "producer", "other producer", "mover's"}
+	want := []string{"waiting", "moving", "consumer", "producer", "other producer", "mover's", "reader"}
 	if !slices.Equal(order, want) {
 		t.Errorf("answered in this order: %q, want %q", order, want)
 	}
