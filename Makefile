@@ -39,7 +39,7 @@ compat: ## compares with a real Redis (REDIS_SERVER=/path/to/redis-server), runs
 stall: ## reports for how long each command about a million elements holds up another client
 	go test -count=1 -timeout 60m -v ./compat_test -run '^TestStall$$' -stall 1000000 -stall.fsync always
 
-bench: build ## compares with PEER (redis-server) in ROUNDS (3) rounds, 40 minutes, writes docs/benchmarks.md (ONLY='publish|rpop-1/128B' QUICK=1: a part)
+bench: build ## compares with PEER (redis-server) in ROUNDS (3) rounds, half an hour, writes docs/benchmarks.md (ONLY='publish|rpop-1/128B' QUICK=1: a part)
 	go build -trimpath -o bin/cairn-bench ./bench
 	bin/cairn-bench -peer '$(PEER)' -rounds $(ROUNDS) $(if $(ONLY),-only '$(ONLY)') $(if $(QUICK),-quick) $(if $(BACKLOG),-backlog $(BACKLOG)) \
 		$(if $(OUT),-out '$(OUT)') $(if $(AGAINST),-against '$(AGAINST)')

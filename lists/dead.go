@@ -80,13 +80,16 @@ func (l *list) isDead(key uint64) bool {
 	return key < l.first && left.from <= key || key >= l.end && key < right.to
 }
 
-// manyDead says whether what is dead is to be deleted. Lists that are emptied at the
-// same pace would otherwise all come to it in the same turn, so each has its own
-// number, from half of the bounds on.
+// manyDead says whether what is dead is to be deleted.
 func (l List) manyDead(d *dead) bool {
+	return len(d.keys) >= l.part(deadRecordsMax) || d.bytes >= l.part(deadBytesMax)
+}
+
+// part returns between a half and all of n, for each list something else: lists that
+// are emptied at the same pace would otherwise all come to it in the same turn.
+func (l List) part(n int) int {
 	const steps = 16
-	share := int(l.o.ID()%steps) + steps // of 2 * steps
-	return 2*steps*len(d.keys) >= share*deadRecordsMax || 2*steps*d.bytes >= share*deadBytesMax
+	return max(1, n*(steps+int(l.o.ID()%steps))/(2*steps))
 }
 
 // deadReach returns how many positions before the first record, and how many behind the

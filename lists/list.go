@@ -65,7 +65,7 @@ func (l *list) tail() uint64 { return l.head + uint64(l.count) }
 
 // MemoryBytes implements storage.State.
 func (l *list) MemoryBytes() int {
-	return 400 + l.front.bytes + l.back.bytes
+	return 400 + l.front.bytes + l.back.bytes + 8*(cap(l.dead[0].keys)+cap(l.dead[1].keys))
 }
 
 // Places implements storage.Placed.
@@ -403,16 +403,14 @@ func (l List) filled(end End) *window {
 	return &l.back
 }
 
-// readAhead returns how many bytes to read into an empty window. Lists that are
-// emptied at the same pace would run out of what was read in the same turn, again and
-// again; so the first time each reads another part of what it may.
+// readAhead returns how many bytes to read into an empty window. From the first time
+// on lists that are emptied at the same pace run out of them in different turns.
 func (l List) readAhead() int {
-	bytes := l.windowMax()
-	if !l.readBefore {
-		const steps = 16
-		l.readBefore, bytes = true, bytes/(2*steps)*int(steps+l.o.ID()%steps)
+	if l.readBefore {
+		return l.windowMax()
 	}
-	return bytes
+	l.readBefore = true
+	return l.part(l.windowMax())
 }
 
 // fillFront makes the empty front window start at the head.

@@ -175,39 +175,23 @@ func (l *answered) write(segments [][]byte) (int, error) {
 
 // Who takes from a list hears before producers, whoever came first.
 func TestConsumersAreAnsweredFirst(t *testing.T) {
-	store, err := storage.Open("/data", storage.Options{FS: vfs.NewMem(), Seed: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer store.Close()
-	c := config.New()
-	b := broker.New(broker.Options{Config: c, Store: store})
-	l := newLoop(b, c, &Log{out: io.Discard}, newPortablePoller(), nil)
+	b := newBench(t)
 	var order []string
-	conns := make(map[string]*conn)
-	turn := func(calls ...string) {
-		for _, call := range calls {
-			name, words, _ := strings.Cut(call, ": ")
-			if conns[name] == nil {
-				conns[name] = newConn(&answered{name: name, order: &order})
-				conns[name].session = b.Connect(conns[name], time.Now())
-				l.conns = append(l.conns, conns[name])
-			}
-			conns[name].link.(*answered).sent = words + "\r\n"
-			l.enqueue(conns[name])
+	for _, turn := range []struct{ sent, answered []string }{
+		{sent: []string{"waiting: BRPOP q 0", "moving: BLMOVE q2 q3 LEFT RIGHT 0"}},
+		{
+			sent:     []string{"producer: LPUSH q a b", "other producer: XADD s * f v", "mover's: LPUSH q2 a", "consumer: RPOP q", "reader: LLEN q"},
+			answered: []string{"waiting", "moving", "consumer", "producer", "other producer", "mover's", "reader"},
+		},
+	} {
+		for _, line := range turn.sent {
+			name, words, _ := strings.Cut(line, ": ")
+			c := b.sends("")
+			c.link = &answered{talking{sent: words + "\r\n"}, name, &order}
 		}
-		order = nil
-		if err := l.turn(time.Now()); err != nil {
-			t.Fatal(err)
+		b.turn()
+		if !slices.Equal(order, turn.answered) {
+			t.Errorf("answered in this order: %q, want %q", order, turn.answered)
 		}
-	}
-	turn("waiting: BRPOP q 0", "moving: BLMOVE q2 q3 LEFT RIGHT 0")
-	if len(order) > 0 {
-		t.Fatalf("%q were answered", order)
-	}
-	turn("producer: LPUSH q a b", "other producer: XADD s * f v", "mover's: LPUSH q2 a", "consumer: RPOP q", "reader: LLEN q")
-	want := []string{"waiting", "moving", "consumer", "producer", "other producer", "mover's", "reader"}
-	if !slices.Equal(order, want) {
-		t.Errorf("answered in this order: %q, want %q", order, want)
 	}
 }

@@ -195,7 +195,7 @@ type logFirst struct {
 func (fs logFirst) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
 	f, err := fs.FS.Create(name, category)
 	if err == nil && strings.HasPrefix(filepath.Base(name), "MANIFEST-") {
-		f = manifestFile{f, fs.sync}
+		f = preparedFile{f, fs.sync}
 	}
 	return f, err
 }
@@ -203,30 +203,31 @@ func (fs logFirst) Create(name string, category vfs.DiskWriteCategory) (vfs.File
 // Unwrap implements vfs.FS.
 func (fs logFirst) Unwrap() vfs.FS { return fs.FS }
 
-type manifestFile struct {
+// preparedFile is a file that is synced when something else has been done.
+type preparedFile struct {
 	vfs.File
-	syncLog func() error
+	prepare func() error
 }
 
 // Sync implements vfs.File.
-func (f manifestFile) Sync() error {
-	if err := f.syncLog(); err != nil {
+func (f preparedFile) Sync() error {
+	if err := f.prepare(); err != nil {
 		return err
 	}
 	return f.File.Sync()
 }
 
 // SyncData implements vfs.File.
-func (f manifestFile) SyncData() error {
-	if err := f.syncLog(); err != nil {
+func (f preparedFile) SyncData() error {
+	if err := f.prepare(); err != nil {
 		return err
 	}
 	return f.File.SyncData()
 }
 
 // SyncTo implements vfs.File.
-func (f manifestFile) SyncTo(length int64) (fullSync bool, err error) {
-	if err := f.syncLog(); err != nil {
+func (f preparedFile) SyncTo(length int64) (fullSync bool, err error) {
+	if err := f.prepare(); err != nil {
 		return false, err
 	}
 	return f.File.SyncTo(length)

@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"cmp"
 	"strings"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -17,7 +18,9 @@ const tablePieceBytes = 128 << 10
 func (fs tableWrites) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
 	f, err := fs.FS.Create(name, category)
 	if err == nil && strings.HasSuffix(name, ".sst") {
-		f = &tableFile{File: f}
+		t := new(tableFile)
+		t.preparedFile = preparedFile{f, t.flush}
+		f = t
 	}
 	return f, err
 }
@@ -27,17 +30,17 @@ func (fs tableWrites) Unwrap() vfs.FS { return fs.FS }
 
 // tableFile is a table that is being written.
 type tableFile struct {
-	vfs.File
+	preparedFile
 	buffer []byte // not yet written
+	err    error  // of what could not be written: the table is of no use
 }
 
 func (f *tableFile) flush() error {
-	if len(f.buffer) == 0 {
-		return nil
+	if f.err == nil && len(f.buffer) > 0 {
+		_, f.err = f.File.Write(f.buffer)
+		f.buffer = f.buffer[:0]
 	}
-	_, err := f.File.Write(f.buffer)
-	f.buffer = f.buffer[:0]
-	return err
+	return f.err
 }
 
 // Write implements vfs.File.
@@ -65,36 +68,9 @@ func (f *tableFile) Stat() (vfs.FileInfo, error) {
 	return f.File.Stat()
 }
 
-// Sync implements vfs.File.
-func (f *tableFile) Sync() error {
-	if err := f.flush(); err != nil {
-		return err
-	}
-	return f.File.Sync()
-}
-
-// SyncData implements vfs.File.
-func (f *tableFile) SyncData() error {
-	if err := f.flush(); err != nil {
-		return err
-	}
-	return f.File.SyncData()
-}
-
-// SyncTo implements vfs.File.
-func (f *tableFile) SyncTo(length int64) (fullSync bool, err error) {
-	if err := f.flush(); err != nil {
-		return false, err
-	}
-	return f.File.SyncTo(length)
-}
-
 // Close implements vfs.File.
 func (f *tableFile) Close() error {
-	err := f.flush()
-	if e := f.File.Close(); err == nil {
-		err = e
-	}
+	err := cmp.Or(f.flush(), f.File.Close())
 	f.buffer = nil
 	return err
 }

@@ -87,6 +87,10 @@ func TestTableFileErrors(t *testing.T) {
 		if err := end(f); !errors.Is(err, errorfs.ErrInjected) {
 			t.Errorf("%s: %v", name, err)
 		}
+		// It is not forgotten when somebody has been told.
+		if err := f.Sync(); !errors.Is(err, errorfs.ErrInjected) {
+			t.Errorf("%s, then sync: %v", name, err)
+		}
 	}
 }
 
