@@ -41,9 +41,10 @@ const (
 	ledgerDB = 2
 	// graves and tombs are the dead letters of lists and of streams.
 	graves, tombs = "graves", "tombs"
-	// tendedSlack is how long after its time something goes at the latest, as the walk
-	// over the keys comes by once a second, and turns up to 300 ms later.
-	tendedSlack = 1500 * time.Millisecond
+	// tendedSlack is how long after its time something goes at the latest, as a walk
+	// over the keys begins a second after the last has come to its end, and each of its
+	// few slices up to 300 ms later than it is due.
+	tendedSlack = 2500 * time.Millisecond
 )
 
 type ledger struct {
@@ -417,14 +418,8 @@ func (l *ledger) look(began time.Time) {
 			m.untracked = m.untracked || !m.queue.isStream
 		}
 	}
-	answers := l.answers()
 	l.claimed = make(map[string]bool)
-	for _, a := range answers {
-		l.learn(a)
-	}
-	for _, a := range answers {
-		l.given(a, began)
-	}
+	l.hear(began)
 	for _, name := range l.names {
 		m := l.messages[name]
 		if m.queue.isStream {
@@ -507,6 +502,17 @@ func (l *ledger) answers() (list []answer) {
 		}
 	}
 	return list
+}
+
+// hear reads what clients were sent since began.
+func (l *ledger) hear(began time.Time) {
+	answers := l.answers()
+	for _, a := range answers {
+		l.learn(a)
+	}
+	for _, a := range answers {
+		l.given(a, began)
+	}
 }
 
 // learn notes what has become of what was sent, and acknowledged.

@@ -124,8 +124,8 @@ func simulate(t *testing.T, seed uint64, turns int) {
 	}
 	for range turns {
 		s.now = s.now.Add(time.Duration(s.rng.IntN(300)) * time.Millisecond)
-		if s.rng.IntN(30) == 0 { // nothing happens for a while: who waits goes on waiting
-			s.now = s.now.Add(time.Duration(s.rng.IntN(2500)) * time.Millisecond)
+		if s.rng.IntN(30) == 0 {
+			s.idle(time.Duration(s.rng.IntN(2500)) * time.Millisecond)
 		}
 		var requests []request
 		for range 1 + s.rng.IntN(6) {
@@ -149,6 +149,24 @@ func simulate(t *testing.T, seed uint64, turns int) {
 		case 2:
 			s.kill()
 		}
+	}
+}
+
+// idle lets time pass in which no client sends anything. Turns run when the broker
+// has asked for them, as the server sees to.
+func (s *simulation) idle(d time.Duration) {
+	until := s.now.Add(d)
+	for {
+		at, ok := s.broker.Deadline()
+		if !ok || at.After(until) {
+			s.now = until
+			return
+		}
+		if at.After(s.now) {
+			s.now = at
+		}
+		s.turn()
+		s.look(s.now)
 	}
 }
 
@@ -193,7 +211,12 @@ func (s *simulation) look(began time.Time) {
 	if s.ledger != nil {
 		s.ledger.look(began)
 	}
-	s.answered()
+	if s.answered() {
+		s.turn() // who stood behind those that have gone is served now, not in the next step
+		if s.ledger != nil {
+			s.ledger.hear(s.now)
+		}
+	}
 	s.within()
 }
 
@@ -227,18 +250,20 @@ func (s *simulation) within() {
 	}
 }
 
-// answered takes what the clients were sent; some then go.
-func (s *simulation) answered() {
+// answered takes what the clients were sent; some then go (left).
+func (s *simulation) answered() (left bool) {
 	for _, c := range s.sorted() {
 		s.sent(c.name)
 		if c.session.CloseAfterReply || c.session.Killed || s.rng.IntN(100) == 0 {
 			s.broker.Disconnect(c.session)
 			delete(s.clients, c.name)
+			left = true
 		}
 	}
 	if s.rng.IntN(6) == 0 {
 		s.sync()
 	}
+	return left
 }
 
 // dump writes down the state as it is found when the broker is killed now: what
