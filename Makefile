@@ -8,6 +8,7 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 FUZZTIME ?= 30s
 SOAK     ?= 10m
+SEED     ?= 1001
 
 PEER   ?= redis-server
 ROUNDS ?= 3
@@ -55,6 +56,10 @@ fuzz: ## runs each fuzz target for FUZZTIME (30s)
 	@go test -list '^Fuzz' ./... | awk '/^Fuzz/ { targets[n++] = $$1 } /^ok/ { for (i = 0; i < n; i++) print $$2, targets[i]; n = 0 }' | \
 	while read -r package target; do echo "$$package $$target"; go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x "$$package" || exit 1; done
 
+simulate: ## simulates crashes and faults with 60 seeds (SEED=1001: the first one)
+	go test -c -o bin/broker.test ./broker
+	cd broker && for i in 0 20 40; do ../bin/broker.test -test.run '^TestSimulation$$' -seed $$(($(SEED) + i)) -seeds 20 || exit 1; done
+
 soak: ## simulates crashes and faults with ever new seeds, for SOAK (10m), and kills a loaded broker again and again
 	@end=$$(($$(date +%s) + $$(echo $(SOAK) | awk '/h$$/ {print $$1*3600} /m$$/ {print $$1*60} /s$$/ {print $$1+0}'))); \
 	go test -c -o bin/broker.test ./broker && cd broker && \
@@ -77,7 +82,7 @@ cover: ## shows how much of each package the tests reach
 	go test -coverpkg=./... -coverprofile=coverage.out ./...
 	go tool cover -func=coverage.out | tail -1
 
-check: lint unit race compat ## what CI runs
+check: lint unit race simulate compat ## what CI runs
 
 deps: ## installs what `make check` needs beside Go, on Debian: redis-server, redis-cli, client libraries
 	.ci/run deps
@@ -86,4 +91,4 @@ deps: ## installs what `make check` needs beside Go, on Debian: redis-server, re
 clean: ## removes what was built; ./data stays
 	rm -rf bin coverage.out
 
-.PHONY: help build run test unit race soak compat stall crowd bench overload fuzz lint docs cover check deps clean
+.PHONY: help build run test unit race simulate soak compat stall crowd bench overload fuzz lint docs cover check deps clean
