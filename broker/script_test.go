@@ -115,7 +115,7 @@ func newStage(t testing.TB) *stage { return newStageOn(t, vfs.NewCrashableMem())
 
 func newStageOn(t testing.TB, fs *vfs.MemFS) *stage {
 	// Small, as a stage is soon over: the first files of a log are written in full.
-	return newStageWith(t, fs, storage.Options{Seed: 1, MemTableBytes: 1 << 20, LogSegmentBytes: 256 << 10})
+	return newStageWith(t, fs, storage.Options{Seed: 1, MemTableBytes: 1 << 20, LogSegmentBytes: 256 << 10, ApplyAsideMin: 1})
 }
 
 func newStageWith(t testing.TB, fs *vfs.MemFS, o storage.Options) *stage {

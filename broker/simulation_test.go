@@ -98,6 +98,7 @@ func simulate(t *testing.T, seed uint64, turns int) {
 		o.MemTableBytes = 64 << 10 // much is written to tables
 		o.LogSegmentBytes = 32 << 10
 	}
+	o.ApplyAsideMin = 1 + rng.IntN(4)
 	s.stage = newStageWith(t, vfs.NewCrashableMem(), o)
 	if s.everySecond {
 		turns /= 8

@@ -186,7 +186,7 @@ var table = []directive{
 		value: func(c *Config) value { return memory{&c.ObjectCacheSize, cacheBytesMin, bytesMax} },
 	}, {
 		name: "block-cache-size", group: data, initial: "64mb",
-		help:  "Memory for blocks read from disk.",
+		help:  "Memory for blocks read from disk. The storage engine's memtables (32 MB each) are taken out of it while there are any.",
 		value: func(c *Config) value { return memory{&c.BlockCacheSize, cacheBytesMin, bytesMax} },
 	}, {
 		name: "garbage-reserve", group: data, initial: "64mb",

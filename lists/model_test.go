@@ -51,7 +51,7 @@ func newWorld(t *testing.T, seed uint64, cacheBytes int) *world {
 }
 
 func (w *world) open() {
-	store, err := storage.Open("/data", storage.Options{FS: w.fs, CacheBytes: w.cache, LogSegmentBytes: 64 << 10})
+	store, err := storage.Open("/data", storage.Options{FS: w.fs, CacheBytes: w.cache, LogSegmentBytes: 64 << 10, ApplyAsideMin: 1 + w.rng.IntN(4)})
 	if err != nil {
 		w.t.Fatal(err)
 	}

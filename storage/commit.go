@@ -14,9 +14,9 @@ import (
 // for each push to the same list.
 //
 // Instead all that has arrived is run as one turn against one batch, which is
-// written to the log with one sync (log.go) and then applied to Pebble; replies
-// are held until then. While the disk works,
-// requests pile up and the next turn is bigger: LevelDB's group commit with a
+// written to the log with one sync (log.go) and then applied to Pebble, if need be
+// beside the loop (apply.go); replies are held until the log has it. While the disk
+// works, requests pile up and the next turn is bigger: LevelDB's group commit with a
 // loop in place of a queue. What complicates it:
 //
 //   - A command must see what earlier ones of the same turn wrote. Metadata are
@@ -74,7 +74,9 @@ func (s *Store) Commit() (wrote bool, err error) {
 		}
 	}
 	for i, o := range t.used {
-		o.written = false
+		if o.written {
+			o.written, o.writtenIn = false, t.seq
+		}
 		s.cache.resize(o)
 		t.used[i] = nil
 	}
@@ -118,8 +120,10 @@ func (s *Store) commit(tx *Tx) error {
 	if tx.err != nil {
 		return tx.err
 	}
-	written := int64(tx.batch.Len() + s.held.metas.Len())
-	if err := s.write(tx.batch, s.held.metas); err != nil {
+	batch := tx.batch
+	tx.batch = nil
+	written := int64(batch.Len() + s.held.metas.Len())
+	if err := s.write(batch, s.held.metas); err != nil {
 		return fmt.Errorf("commit turn %d: %w", tx.seq, err)
 	}
 	s.held.metas.Reset()
@@ -133,14 +137,6 @@ func (s *Store) commit(tx *Tx) error {
 	}
 	s.unflushed.written += written
 	s.Changes += int64(tx.edits)
-	if tx.indexed {
-		_ = tx.batch.Close() // back to the pool, cannot fail
-		tx.batch = nil
-	} else {
-		// A committed batch is reset for the next turn, its memory kept.
-		s.spare = tx.batch
-		tx.batch = nil
-	}
 	return nil
 }
 

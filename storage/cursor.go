@@ -15,7 +15,7 @@ type Cursor struct {
 // Cursor returns a cursor over the object's records.
 func (tx *Tx) Cursor(o *Object) *Cursor {
 	lo, hi := recordBounds(o.id, nil, nil)
-	it, err := tx.view(o.written).NewIter(&pebble.IterOptions{LowerBound: lo, UpperBound: hi})
+	it, err := tx.viewOf(o).NewIter(&pebble.IterOptions{LowerBound: lo, UpperBound: hi})
 	if err != nil {
 		tx.fail("open an iterator", err)
 	}

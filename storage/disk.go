@@ -108,7 +108,7 @@ func (s *Store) FlushOld(now time.Time, full bool) error {
 	*u = unflushed{}
 	s.squeezing.due = true
 	s.quiet.Store(true)
-	if err := s.settleAll(); err != nil {
+	if err := errors.Join(s.settleAll(), s.awaitApplied()); err != nil {
 		return err
 	}
 	_, err := s.db.AsyncFlush()

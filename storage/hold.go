@@ -138,6 +138,9 @@ func (s *Store) applySettled() error {
 		return nil
 	}
 	s.held.settled = nil
+	if err := s.awaitApplied(); err != nil {
+		return errors.Join(err, b.Close())
+	}
 	return errors.Join(s.setApplied(b, s.log.Seq()), s.db.Apply(b, pebble.NoSync), b.Close())
 }
 

@@ -207,6 +207,8 @@ func TestHeldModel(t *testing.T) {
 				MemTableBytes: 64 << 10 << rng.IntN(3), LogSegmentBytes: 32 << 10, Seed: 1,
 				CacheBytes: []int{2000, 20_000, 1 << 20}[rng.IntN(3)],
 				Sync:       []SyncPolicy{SyncAlways, SyncNo}[rng.IntN(2)],
+
+				ApplyAsideMin: []int{1, 4, 1000}[rng.IntN(3)],
 			}
 			s := open(t, fs, o)
 			if err := s.SyncNow(); err != nil {

@@ -48,7 +48,7 @@ func (tx *Tx) Rename(o *Object, to *Tx, key []byte) *Object {
 	}
 	dst.typ, dst.id = o.typ, o.id
 	dst.State, dst.Meta = o.State, o.Meta
-	dst.written = o.written
+	dst.written, dst.writtenIn = o.written, o.writtenIn
 	dst.lastUsed = tx.now
 	dst.space.keys++
 	dst.space.dirty = true

@@ -178,23 +178,24 @@ func copyMetadata(dst *pebble.Batch, src batchrepr.Reader) error {
 	}
 }
 
-// write makes a batch durable, as far as the policy says, and applies it. metas is
-// in the log behind it, and is not applied; nil is nothing.
+// write makes a batch durable, as far as the policy says, and sees to it that it is
+// applied; the caller has no more use for it. metas is in the log behind it, and is not
+// applied; nil is nothing.
 func (s *Store) write(b, metas *pebble.Batch) error {
 	if err := s.setApplied(b, s.log.Seq()+1); err != nil {
 		return err
 	}
-	repr, more := b.Repr(), []byte(nil)
+	repr, more, keys := b.Repr(), []byte(nil), uint32(0)
 	if metas != nil && !metas.Empty() {
 		// In the log they are one batch.
-		more = metas.Repr()[batchrepr.HeaderLen:]
-		batchrepr.SetCount(repr, b.Count()+metas.Count())
+		more, keys = metas.Repr()[batchrepr.HeaderLen:], metas.Count()
+		batchrepr.SetCount(repr, b.Count()+keys)
 	}
 	if _, err := s.log.Append(repr, more); err != nil {
 		return err
 	}
 	batchrepr.SetCount(repr, b.Count())
-	return s.db.Apply(b, pebble.NoSync)
+	return s.apply(b, keys)
 }
 
 // releaser tells the log what it need not keep, whenever Pebble has written

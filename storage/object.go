@@ -81,8 +81,10 @@ type Object struct {
 	onDisk  bool // there are metadata in Pebble, or in the log
 	dirty   bool // on the turn's list of objects to write
 	written bool // records were written in this turn: reads need the batch
-	soft    bool // changed in a way that may be lost (Tx.Soft)
-	usedIn  uint64
+	// writtenIn is the last turn before in which records were written.
+	writtenIn uint64
+	soft      bool // changed in a way that may be lost (Tx.Soft)
+	usedIn    uint64
 
 	// held says that the log has newer metadata than Pebble, which are heldMeta: those
 	// of the batch heldSeq, written when the log had heldAt bytes.

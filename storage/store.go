@@ -37,6 +37,9 @@ type Options struct {
 	// to write more than its client has sent: a copy, what moves in the middle of
 	// a list (Tx.Fits). A batch is in memory; zero means BatchBytesMax.
 	BatchBytes int64
+	// ApplyAsideMin is how many keys a turn has to change for its batch to be put into
+	// the memtable beside the loop (apply.go); zero means the default.
+	ApplyAsideMin int
 	// LogSegmentBytes is how long the files of the log are; zero means the
 	// default.
 	LogSegmentBytes int64
@@ -59,6 +62,7 @@ const (
 	defaultCacheBytes      = 64 << 20
 	defaultBlockCacheBytes = 64 << 20
 	memTableBytes          = 32 << 20
+	applyAsideMin          = 128
 )
 
 // BatchBytesMax leaves room below the 4 GB that the storage engine takes at once.
@@ -97,8 +101,10 @@ type Store struct {
 	turn  *turn
 	cache *cache
 	seed  uint64
-	spare *pebble.Batch
+	spare *pebble.Batch // for the next turn
 	held  held
+
+	applying applying
 
 	nextID        uint64 // the next incarnation id
 	reservedID    uint64 // ids below are reserved on disk
@@ -217,6 +223,9 @@ func openLocked(dir string, o Options, lock *pebble.Lock) (*Store, error) {
 	s.db = db
 	if err = s.openLog(dir, o); err == nil {
 		err = s.load(o.Seed)
+	}
+	if err == nil && !o.ReadOnly {
+		s.startApplying(cmp.Or(o.ApplyAsideMin, applyAsideMin))
 	}
 	if err != nil {
 		if s.log != nil {
@@ -449,12 +458,12 @@ func (s *Store) initialise(seed uint64) error {
 	return s.write(b, nil)
 }
 
-// reader is what is committed.
+// reader is what is committed, for the loop.
 func (s *Store) reader() pebble.Reader {
 	if s.overlay != nil {
 		return s.overlay
 	}
-	return s.db
+	return appliedReader{s}
 }
 
 // isEmpty reports whether the database has no record at all.
@@ -550,6 +559,9 @@ func (s *Store) Close() error {
 	if s.failed == nil && len(s.soft) > 0 {
 		err = s.commit(s.turn.views[0])
 	}
+	if unapplied := s.stopApplying(); s.failed == nil {
+		s.failed = unapplied
+	}
 	if s.failed == nil {
 		// So that the next start has nothing to do. What cannot be flushed stands in
 		// the log.
@@ -583,6 +595,9 @@ func (s *Store) Snapshot(now time.Time) (tx *Tx, release func()) {
 	} else {
 		if err := s.settleAll(); err != nil {
 			s.turn.views[0].fail("settle metadata", err)
+		}
+		if err := s.awaitApplied(); err != nil {
+			s.turn.views[0].fail("apply a turn", err)
 		}
 		snapshot := s.db.NewSnapshot()
 		reader, release = snapshot, func() { _ = snapshot.Close() } // fails only when closed twice

@@ -2,6 +2,7 @@ package storage
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -27,9 +28,11 @@ func (b *blob) MemoryBytes() int             { return len(b.meta) }
 
 const typeBlob = TypeList
 
+// open opens a store in which turns are applied beside the loop, unless the options
+// say something else.
 func open(t testing.TB, fs vfs.FS, o Options) *Store {
 	t.Helper()
-	o.FS = fs
+	o.FS, o.ApplyAsideMin = fs, cmp.Or(o.ApplyAsideMin, 1)
 	s, err := Open("/data", o)
 	if err != nil {
 		t.Fatal(err)
@@ -77,7 +80,7 @@ func allKeys(tx *Tx) string {
 // pebbleKeys counts what is really on disk, by kind.
 func pebbleKeys(t *testing.T, s *Store) map[byte]int {
 	t.Helper()
-	it, err := s.db.NewIter(&pebble.IterOptions{})
+	it, err := s.reader().NewIter(&pebble.IterOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -515,7 +518,7 @@ func TestExpiryAtOnce(t *testing.T) {
 	}
 	commit(t, s)
 	for left := 100; left > 0; left -= 10 {
-		it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: []byte{kindExpiry}})
+		it, err := s.reader().NewIter(&pebble.IterOptions{LowerBound: []byte{kindExpiry}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -430,7 +430,7 @@ func (r *Report) Empty() bool {
 // Get returns the record sub of the object, as a copy.
 func (tx *Tx) Get(o *Object, sub []byte) ([]byte, bool) {
 	tx.scratch = appendRecordKey(tx.scratch[:0], o.id, sub)
-	value, closer, err := tx.view(o.written).Get(tx.scratch)
+	value, closer, err := tx.viewOf(o).Get(tx.scratch)
 	if errors.Is(err, pebble.ErrNotFound) {
 		return nil, false
 	}
@@ -566,7 +566,7 @@ func recordBounds(id uint64, from, to []byte) (lo, hi []byte) {
 func (tx *Tx) Scan(o *Object, from, to []byte, reverse bool) iter.Seq2[[]byte, []byte] {
 	return func(yield func(sub, value []byte) bool) {
 		lo, hi := recordBounds(o.id, from, to)
-		tx.scan(tx.view(o.written), lo, hi, reverse, func(k, v []byte) bool {
+		tx.scan(tx.viewOf(o), lo, hi, reverse, func(k, v []byte) bool {
 			return yield(k[recordKeyPrefixLen:], v)
 		})
 	}
@@ -578,6 +578,11 @@ func (tx *Tx) view(written bool) pebble.Reader {
 	if !written {
 		return tx.reader
 	}
+	if tx.inLoop() {
+		if err := tx.store.awaitApplied(); err != nil {
+			tx.fail("apply a turn", err)
+		}
+	}
 	if !tx.indexed {
 		indexed := tx.store.db.NewIndexedBatch()
 		tx.check(indexed.Apply(tx.batch, nil))
@@ -585,6 +590,16 @@ func (tx *Tx) view(written bool) pebble.Reader {
 		tx.batch, tx.indexed = indexed, true
 	}
 	return tx.batch
+}
+
+// viewOf is view for the records of an object. What is on its way into the memtable
+// is not waited for if it has none of them.
+func (tx *Tx) viewOf(o *Object) pebble.Reader {
+	s := tx.store
+	if o.written || !tx.inLoop() || s.applying.batch == nil || o.writtenIn == s.applying.turn {
+		return tx.view(o.written)
+	}
+	return s.db
 }
 
 // scan calls yield for the Pebble keys lo <= k < hi until it returns false.

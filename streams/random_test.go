@@ -56,7 +56,7 @@ func TestModel(t *testing.T) {
 }
 
 func (p *player) open() {
-	store, err := storage.Open("/data", storage.Options{FS: p.fs, CacheBytes: p.cache, LogSegmentBytes: 64 << 10})
+	store, err := storage.Open("/data", storage.Options{FS: p.fs, CacheBytes: p.cache, LogSegmentBytes: 64 << 10, ApplyAsideMin: 1})
 	if err != nil {
 		p.t.Fatal(err)
 	}

@@ -17,7 +17,7 @@ import (
 // begins the next.
 func openStore(t *testing.T, o storage.Options) (tx *storage.Tx, commit func() *storage.Tx) {
 	t.Helper()
-	o.FS = vfs.NewMem()
+	o.FS, o.ApplyAsideMin = vfs.NewMem(), 1
 	store, err := storage.Open("/data", o)
 	if err != nil {
 		t.Fatal(err)
