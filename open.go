@@ -8,6 +8,7 @@ import (
 	"os"
 	"runtime/debug"
 	"syscall"
+	"time"
 
 	"github.com/cairnmq/cairn/commands"
 	"github.com/cairnmq/cairn/config"
@@ -48,6 +49,7 @@ func openStore(c *config.Config, log *server.Log) (*storage.Store, error) {
 	if err := checkWritable(c.Dir); err != nil {
 		return nil, err
 	}
+	started := time.Now()
 	store, err := storage.Open(c.Dir, storage.Options{
 		Sync:            server.SyncPolicy(c),
 		CacheBytes:      int(c.ObjectCacheSize),
@@ -55,6 +57,7 @@ func openStore(c *config.Config, log *server.Log) (*storage.Store, error) {
 		BatchBytes:      batchBytes(),
 		Seed:            rand.Uint64(),
 		Logf:            log.Warningf,
+		Elapsed:         func() time.Duration { return time.Since(started) },
 		Fatal: func(reason string) {
 			log.Warningf("Nothing more is acknowledged, cairn ends: the storage engine cannot go on: %s", reason)
 			os.Exit(1)

@@ -68,9 +68,10 @@ type Broker struct {
 	vacated   []storage.KeyRef // keys at which one who waited for room has given up
 	drained   bool
 	tending   tending
-	stalls    int64  // the engine's write stalls that are known
-	policies  uint64 // the version of the policies that those who wait know
-	told      int    // how many of the unit's changes those who track keys were told of
+	stalls    int64         // the engine's write stalls that are known
+	stalled   time.Duration // and how long they took
+	policies  uint64        // the version of the policies that those who wait know
+	told      int           // how many of the unit's changes those who track keys were told of
 	lastID    int64
 }
 

@@ -126,7 +126,12 @@ func simulate(t *testing.T, seed uint64, turns int) {
 	for range turns {
 		s.now = s.now.Add(time.Duration(s.rng.IntN(300)) * time.Millisecond)
 		if s.rng.IntN(30) == 0 {
-			s.idle(time.Duration(s.rng.IntN(2500)) * time.Millisecond)
+			d := time.Duration(s.rng.IntN(2500)) * time.Millisecond
+			if s.ledger == nil && s.rng.IntN(2) == 0 {
+				s.now = s.now.Add(d) // the broker is late
+			} else {
+				s.idle(d)
+			}
 		}
 		var requests []request
 		for range 1 + s.rng.IntN(6) {

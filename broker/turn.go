@@ -118,11 +118,11 @@ func (b *Broker) commit() error {
 	}
 	took := b.options.Elapsed() - began
 	b.server.Latency(event, b.now, took)
-	if n := b.store.WriteStalls(); n != b.stalls {
+	if n, waited := b.store.WriteStalls(); n != b.stalls || waited != b.stalled {
 		b.server.Counters.WriteStalls += n - b.stalls
-		b.server.Counters.WriteStallTime += took
-		b.server.Latency(commands.LatencyStall, b.now, took)
-		b.stalls = n
+		b.server.Counters.WriteStallTime += waited - b.stalled
+		b.server.Latency(commands.LatencyStall, b.now, waited-b.stalled)
+		b.stalls, b.stalled = n, waited
 	}
 	return err
 }

@@ -71,7 +71,7 @@ const (
 	LatencyFastCommand = "fast-command"     // one that is
 	LatencySync        = "aof-fsync-always" // the commit of a turn, with its sync
 	LatencyWrite       = "aof-write"        // the commit of a turn that is synced later
-	LatencyStall       = "write-stall"      // a commit that the storage engine had wait
+	LatencyStall       = "write-stall"      // the storage engine had writes wait
 	LatencyExpire      = "expire-cycle"     // removing what ran out or was dropped
 )
 

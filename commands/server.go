@@ -195,5 +195,5 @@ type Counters struct {
 	Queues           QueueCounters // of all queues
 	Scheduled        Scheduled
 	WriteStalls      int64         // how often the engine had writes wait
-	WriteStallTime   time.Duration // what the commits took that had to
+	WriteStallTime   time.Duration // and for how long
 }

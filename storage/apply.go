@@ -36,13 +36,17 @@ type applying struct {
 	done  chan error
 }
 
-// startApplying starts the goroutine, for turns that change as many keys.
-func (s *Store) startApplying(keysMin int) {
+// startApplying starts the goroutine, for turns that change as many keys. It calls
+// slowly, if that is not nil, before it applies one.
+func (s *Store) startApplying(keysMin int, slowly func()) {
 	s.applying.min = uint32(keysMin)
 	work, done := make(chan *pebble.Batch, 1), make(chan error, 1)
 	s.applying.work, s.applying.done = work, done
 	go func() {
 		for b := range work {
+			if slowly != nil {
+				slowly()
+			}
 			done <- s.db.Apply(b, pebble.NoSync)
 		}
 	}()
@@ -77,14 +81,13 @@ func (s *Store) awaitApplied() error {
 	return s.applying.err
 }
 
-// stopApplying ends the goroutine.
-func (s *Store) stopApplying() error {
-	err := s.awaitApplied()
-	if s.applying.work != nil {
-		close(s.applying.work)
-		s.applying.work = nil
+// stopApplying ends the goroutine. After a commit that has failed nobody waits: what is on
+// its way may wait for the engine, and that for the end of the process.
+func (s *Store) stopApplying() {
+	if s.failed == nil {
+		s.failed = s.awaitApplied()
 	}
-	return err
+	close(s.applying.work)
 }
 
 // keepBatch keeps a batch that was applied, with its memory, for another turn. One with

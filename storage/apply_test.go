@@ -34,14 +34,16 @@ func TestReadWhileABatchIsApplied(t *testing.T) {
 		}
 		// It takes as long as the test wants it to.
 		<-s.applying.done
+		late := time.AfterFunc(10*time.Second, func() { s.applying.done <- errors.New("somebody waits who need not") })
 		tx = s.Begin(at(3))
 		if got := read("left alone"); got != "before" || s.applying.batch == nil {
-			t.Errorf("read %q, waited: %v", got, s.applying.batch == nil)
+			t.Fatalf("read %q, waited: %v", got, s.applying.batch == nil)
 		}
 		if key == "renamed" {
 			tx.Rename(tx.Lookup([]byte(key)), tx, []byte("new name"))
 			key = "new name"
 		}
+		late.Stop()
 		s.applying.done <- nil
 		if got := read(key); got != "after" || s.applying.batch != nil {
 			t.Errorf("read %q of %s, waited: %v", got, key, s.applying.batch == nil)
@@ -86,6 +88,34 @@ func TestEverybodyWaitsForABatch(t *testing.T) {
 			_ = s.db.Close() // as the end of the process would
 		})
 	}
+}
+
+// recorder is a State that writes a record when it is flushed.
+type recorder struct{ blob }
+
+func (*recorder) Flush(tx *Tx, o *Object) { tx.Put(o, []byte("r"), nil) }
+
+// What is written without a turn is not taken for what the next turn has written.
+func TestForgottenAfterASoftChange(t *testing.T) {
+	s := open(t, vfs.NewMem(), Options{})
+	defer s.Close()
+	put(s.Begin(at(1)), "k", "")
+	commit(t, s)
+	tx := s.Begin(at(2))
+	o := tx.Lookup([]byte("k"))
+	o.State = &recorder{}
+	guard := tx.Guard([]byte("k")) // it stays in memory
+	tx.Soft(o)
+	commit(t, s)
+	if err := s.Forget(); err != nil {
+		t.Fatal(err)
+	}
+	tx = s.Begin(at(3))
+	if _, ok := tx.Get(tx.Lookup([]byte("k")), []byte("r")); !ok {
+		t.Error("the record is not there")
+	}
+	tx.Unguard(guard)
+	commit(t, s)
 }
 
 // A turn that changes few keys is applied by the loop.

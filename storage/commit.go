@@ -77,6 +77,7 @@ func (s *Store) Commit() (wrote bool, err error) {
 		if o.written {
 			o.written, o.writtenIn = false, t.seq
 		}
+		o.usedIn = 0 // there may be another commit before the next turn (Forget)
 		s.cache.resize(o)
 		t.used[i] = nil
 	}

@@ -185,7 +185,7 @@ func filled(t *testing.T) *vfs.MemFS {
 		tx.Put(o, []byte("r"), []byte(payload))
 		commit(t, s)
 		if i == 49 {
-			if err := s.db.Flush(); err != nil {
+			if err := errors.Join(s.awaitApplied(), s.db.Flush()); err != nil {
 				t.Fatal(err)
 			}
 		}

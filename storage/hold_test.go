@@ -209,6 +209,7 @@ func TestHeldModel(t *testing.T) {
 				Sync:       []SyncPolicy{SyncAlways, SyncNo}[rng.IntN(2)],
 
 				ApplyAsideMin: []int{1, 4, 1000}[rng.IntN(3)],
+				slowly:        func() { time.Sleep(20 * time.Microsecond) }, // who does not wait is seen
 			}
 			s := open(t, fs, o)
 			if err := s.SyncNow(); err != nil {

@@ -51,11 +51,15 @@ type Options struct {
 	// Logf takes messages of the storage engine that an operator should see;
 	// nil drops them.
 	Logf func(format string, args ...any)
+	// Elapsed is a monotonic clock, for how long the engine has writes wait. Nil counts
+	// no time.
+	Elapsed func() time.Duration
 	// Fatal is called, from any goroutine, when the storage engine cannot go on:
 	// it has to end the process. Nil panics with a FatalError.
 	Fatal func(reason string)
 
-	tune func(*pebble.Options) // for tests
+	tune   func(*pebble.Options) // for tests
+	slowly func()                // for tests: what else applying a batch beside the loop does
 }
 
 const (
@@ -130,7 +134,7 @@ type Store struct {
 	logf          func(format string, args ...any)
 	rotated       atomic.Bool // a memtable has become full
 	quiet         atomic.Bool // a memtable is flushed because it is old
-	stalls        atomic.Int64
+	stalls        stalls
 }
 
 // Open opens the store in dir, which is created if need be.
@@ -140,6 +144,9 @@ func Open(dir string, o Options) (*Store, error) {
 	}
 	if o.CacheBytes == 0 {
 		o.CacheBytes = defaultCacheBytes
+	}
+	if o.Elapsed == nil {
+		o.Elapsed = func() time.Duration { return 0 }
 	}
 	if o.MemTableBytes == 0 {
 		o.MemTableBytes = memTableBytes
@@ -200,10 +207,13 @@ func openLocked(dir string, o Options, lock *pebble.Lock) (*Store, error) {
 	options := pebbleOptions(tableWrites{logFirst{s.fs, s.syncLog}}, o, engine)
 	options.EventListener.FlushBegin = func(pebble.FlushInfo) { s.rotated.Store(true) }
 	options.EventListener.WriteStallBegin = func(i pebble.WriteStallBeginInfo) {
-		s.stalls.Add(1)
+		s.stalls.begin(o.Elapsed())
 		options.Logger.Errorf("writes wait: %s", i.Reason)
 	}
-	options.EventListener.WriteStallEnd = func() { options.Logger.Errorf("writes go on") }
+	options.EventListener.WriteStallEnd = func() {
+		s.stalls.end(o.Elapsed())
+		options.Logger.Errorf("writes go on")
+	}
 	options.EventListener.FlushEnd = func(pebble.FlushInfo) { s.noteFlush() }
 	if o.tune != nil {
 		o.tune(options)
@@ -225,7 +235,7 @@ func openLocked(dir string, o Options, lock *pebble.Lock) (*Store, error) {
 		err = s.load(o.Seed)
 	}
 	if err == nil && !o.ReadOnly {
-		s.startApplying(cmp.Or(o.ApplyAsideMin, applyAsideMin))
+		s.startApplying(cmp.Or(o.ApplyAsideMin, applyAsideMin), o.slowly)
 	}
 	if err != nil {
 		if s.log != nil {
@@ -555,17 +565,15 @@ func (s *Store) Close() error {
 	if s.overlay != nil {
 		return errors.Join(s.overlay.Close(), s.db.Close(), s.lock.Close())
 	}
-	var err error
 	if s.failed == nil && len(s.soft) > 0 {
-		err = s.commit(s.turn.views[0])
+		s.failed = s.commit(s.turn.views[0])
 	}
-	if unapplied := s.stopApplying(); s.failed == nil {
-		s.failed = unapplied
-	}
+	s.stopApplying()
+	var err error
 	if s.failed == nil {
 		// So that the next start has nothing to do. What cannot be flushed stands in
 		// the log.
-		if err = errors.Join(err, s.settleAll()); s.db.Flush() == nil {
+		if err = s.settleAll(); s.db.Flush() == nil {
 			err = errors.Join(err, s.releaseLog())
 		}
 	}
@@ -635,7 +643,3 @@ func (s *Store) LogBytes() (size, written int64) { return s.log.Bytes(), s.log.B
 
 // CachedObjects returns how many objects are in memory and their bytes.
 func (s *Store) CachedObjects() (count, bytes int) { return s.cache.count, s.cache.bytes }
-
-// WriteStalls returns how often the engine has had writes wait, because memtables
-// cannot be flushed, or tables be merged, as fast as they come.
-func (s *Store) WriteStalls() int64 { return s.stalls.Load() }
