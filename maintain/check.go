@@ -86,9 +86,9 @@ func check(fs vfs.FS, dir string, c storage.Check) (storage.Summary, error) {
 	if err != nil {
 		// Which table it is may be worth knowing, and whether it is the only one.
 		c.Problem(err)
-		return storage.CheckTables(fs, dir, c)
+		return storage.CheckAllTables(fs, dir, c)
 	}
-	sum, err := storage.CheckTables(fs, dir, c)
+	sum, err := store.CheckTables(c)
 	if err != nil {
 		return sum, errors.Join(err, store.Close())
 	}

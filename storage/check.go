@@ -60,16 +60,38 @@ func (c *Check) progress(doing string, done, total int64) {
 	}
 }
 
-// CheckTables reads every block of every table in a folder that may not even
-// open. A table that is not in use any more is read as well.
-func CheckTables(fs vfs.FS, dir string, c Check) (s Summary, err error) {
+// CheckTables reads every block of every table that the store uses. Others may have been
+// cut off while they were written: the next start removes them.
+func (s *Store) CheckTables(c Check) (Summary, error) {
+	levels, err := s.db.SSTables()
+	if err != nil {
+		return Summary{}, err
+	}
+	var names []string
+	for _, tables := range levels {
+		for _, t := range tables {
+			names = append(names, fmt.Sprintf("%06d.sst", uint64(t.BackingSSTNum)))
+		}
+	}
+	slices.Sort(names)
+	return checkTables(s.fs, filepath.Join(s.dir, storeDir), slices.Compact(names), c)
+}
+
+// CheckAllTables reads every block of every table in a folder that does not open,
+// also of those that were cut off or are not in use any more: which those are is
+// not known.
+func CheckAllTables(fs vfs.FS, dir string, c Check) (Summary, error) {
 	dir = filepath.Join(dir, storeDir)
 	names, err := fs.List(dir)
 	if err != nil {
-		return s, err
+		return Summary{}, err
 	}
 	names = slices.DeleteFunc(names, func(name string) bool { return !strings.HasSuffix(name, ".sst") })
 	slices.Sort(names)
+	return checkTables(fs, dir, names, c)
+}
+
+func checkTables(fs vfs.FS, dir string, names []string, c Check) (s Summary, err error) {
 	sizes, total := make([]int64, len(names)), int64(0)
 	for i, name := range names {
 		info, err := fs.Stat(filepath.Join(dir, name))
